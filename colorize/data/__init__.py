@@ -1,0 +1,1 @@
+"""From photos to LAB shards to batches."""

@@ -1,0 +1,197 @@
+"""The sections of `params.yaml`, one frozen class each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from colorize.settings.architectures import (
+    RegressionSettings,
+    SimpleUNetSettings,
+    UNetSettings,
+    UNetVAESettings,
+    VAESettings,
+)
+from colorize.settings.base import Section
+
+Layout = Literal["flat", "landscape-image-colorization", "mirflickr25k"]
+Objective = Annotated[RegressionSettings | VAESettings, Field(discriminator="name")]
+
+
+class DatasetSettings(Section):
+    """Where one dataset comes from and how its folder is laid out."""
+
+    source: str = Field(description="sample://NAME?photos=N&seed=N, or file:///absolute/folder")
+    layout: Layout = Field("flat", description="which files of the source are photos of their own")
+
+    @field_validator("source")
+    @classmethod
+    def _has_a_scheme(cls, value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in ("sample", "file") or not rest:
+            raise ValueError("expected sample://NAME or file:///absolute/folder")
+        return value
+
+
+class ImageSettings(Section):
+    """What counts as a usable photo; read from the header before anything is decoded."""
+
+    minimum_side: int = Field(32, ge=1, description="pixels; a smaller photo is refused")
+    maximum_pixels: int = Field(100_000_000, ge=1, description="width x height; a larger one is refused undecoded")
+    maximum_aspect: float = Field(8.0, ge=1, description="long side / short side")
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+    grey_chroma: float = Field(
+        4.0, ge=0, description="CIELAB units; a photo whose 99th percentile of chroma is below is flagged grey"
+    )
+
+
+class IngestSettings(Section):
+    """How raw shards are cut."""
+
+    shard_bytes: int = Field(64 * 2**20, ge=1, description="a raw shard is closed when its photos reach this size")
+    row_group: int = Field(64, ge=1, description="photos per row group, the unit that is held in memory")
+
+
+class DedupeSettings(Section):
+    """When two photos are the same picture (distances are differing bits of a perceptual code)."""
+
+    radius: int = Field(10, ge=0, le=32, description="bits of 64: candidates")
+    verify_difference: float = Field(
+        12.0, ge=0, description="mean absolute grey difference (0..255) of 32x32 thumbnails above which not a copy"
+    )
+    related_radius: int = Field(6, ge=0, le=32, description="bits of 64: mirrored copies, same split but kept")
+
+
+class SplitSettings(Section):
+    """Shares of the splits, decided for whole groups by a hash; `train` is what is left."""
+
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.15, ge=0, lt=1)
+    salt: str = Field("colorize-1", description="another salt is another split")
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> SplitSettings:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} + test {self.test} leave nothing to train on")
+        return self
+
+
+class ShardSettings(Section):
+    """The LAB shards."""
+
+    size: int = Field(128, ge=16, le=1024, description="pixels; photos are cropped square and resized to it")
+    rows: int = Field(512, ge=1, description="photos per shard at most")
+    row_group: int = Field(64, ge=1, description="photos per row group: the unit of random access and of shuffling")
+    compression: Literal["none", "lz4", "zstd"] = "none"
+
+
+class TrainingSettings(Section):
+    """One training run. What decides the weights comes first; workers and hardware do not (without BatchNorm)."""
+
+    seed: int = Field(1, ge=0)
+    epochs: int = Field(8, ge=1)
+    batch_size: int = Field(16, ge=1, description="photos per optimizer step, over all workers")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
+    gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    flip: bool = Field(True, description="mirror half of the photos at random, by (seed, epoch, id)")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on GPUs that have it")
+    checkpoint_every: int = Field(1, ge=1, description="epochs between checkpoints")
+    keep_checkpoints: int = Field(2, ge=1)
+
+
+class ScalingSettings(Section):
+    """Where training runs: no part of a run's identity."""
+
+    workers: int = Field(1, ge=1, description="Ray Train workers")
+    cpus_per_worker: int | None = Field(None, ge=1, description="null: all CPUs shared out evenly")
+    gpu: Literal["auto", "never", "always"] = "auto"
+    maximum_failures: int = Field(2, ge=0, description="times Ray restarts the workers of a run")
+
+
+class ArchitectureSettings(Section):
+    """Objective and training of one architecture; `training` overrides the section of that name, key by key."""
+
+    objective: Objective = RegressionSettings()
+    training: dict[str, int | float | bool | str] = Field(default_factory=dict)
+
+
+class SimpleUNetRun(ArchitectureSettings):
+    """A run of `simple_unet`."""
+
+    model: SimpleUNetSettings = SimpleUNetSettings()
+
+
+class UNetVAERun(ArchitectureSettings):
+    """A run of `unet_vae`."""
+
+    model: UNetVAESettings = UNetVAESettings()
+    objective: Objective = VAESettings()
+
+
+class UNetRun(ArchitectureSettings):
+    """A run of `unet`."""
+
+    model: UNetSettings = UNetSettings()
+
+
+class ArchitecturesSettings(Section):
+    """Which architectures are trained; null or absent leaves one out."""
+
+    simple_unet: SimpleUNetRun | None = None
+    unet_vae: UNetVAERun | None = None
+    unet: UNetRun | None = None
+
+    def chosen(self) -> dict[str, SimpleUNetRun | UNetVAERun | UNetRun]:
+        """The architectures to train, by name, in the order of `params.yaml`'s schema."""
+        runs = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: run for name, run in runs.items() if run is not None}
+
+
+class EvaluationSettings(Section):
+    """How models are measured and shown."""
+
+    batch_size: int = Field(32, ge=1)
+    gallery: int = Field(24, ge=1, description="photos shown in the report, the same for every model")
+    primary: str = Field("ab_error_rebalanced", description="the metric that crowns the champion; smaller is better")
+
+
+class RegistrySettings(Section):
+    """MLflow's model registry; MLFLOW_TRACKING_URI overrides the store."""
+
+    name: str = "colorize"
+    store: str = Field("sqlite:///registry/mlflow.db", description="relative to the project's folder")
+    artefacts: str = Field("registry/artefacts", description="folder for the files of a version")
+
+
+class Settings(Section):
+    """All of `params.yaml`."""
+
+    datasets: dict[str, DatasetSettings]
+    images: ImageSettings = ImageSettings()
+    ingest: IngestSettings = IngestSettings()
+    dedupe: DedupeSettings = DedupeSettings()
+    split: SplitSettings = SplitSettings()
+    shards: ShardSettings = ShardSettings()
+    training: TrainingSettings = TrainingSettings()
+    scaling: ScalingSettings = ScalingSettings()
+    architectures: ArchitecturesSettings = ArchitecturesSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    registry: RegistrySettings = RegistrySettings()
+
+    @model_validator(mode="after")
+    def _overrides_are_training_settings(self) -> Settings:
+        for name in self.architectures.chosen():
+            self.training_of(name)
+        return self
+
+    def training_of(self, architecture: str) -> TrainingSettings:
+        """The training section with the overrides of one architecture.
+
+        Raises:
+            ValueError: an override is unknown or out of range.
+        """
+        overrides = self.architectures.chosen()[architecture].training
+        return TrainingSettings.model_validate({**self.training.model_dump(), **overrides})

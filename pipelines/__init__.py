@@ -1,0 +1,1 @@
+"""Prefect flows and the Ray Train launch."""
