@@ -16,6 +16,7 @@ from colorize.settings.architectures import (
 from colorize.settings.base import Section
 
 Layout = Literal["flat", "landscape-image-colorization", "mirflickr25k"]
+Format = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
 Objective = Annotated[RegressionSettings | VAESettings, Field(discriminator="name")]
 
 
@@ -40,7 +41,7 @@ class ImageSettings(Section):
     minimum_side: int = Field(32, ge=1, description="pixels; a smaller photo is refused")
     maximum_pixels: int = Field(100_000_000, ge=1, description="width x height; a larger one is refused undecoded")
     maximum_aspect: float = Field(8.0, ge=1, description="long side / short side")
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+    formats: tuple[Format, ...] = Field(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"), min_length=1)
     grey_chroma: float = Field(
         4.0, ge=0, description="CIELAB units; a photo whose 99th percentile of chroma is below is flagged grey"
     )
@@ -58,7 +59,7 @@ class DedupeSettings(Section):
 
     radius: int = Field(10, ge=0, le=32, description="bits of 64: candidates")
     verify_difference: float = Field(
-        12.0, ge=0, description="mean absolute grey difference (0..255) of 32x32 thumbnails above which not a copy"
+        12.0, ge=0, description="mean absolute difference, in grey levels, of 32x32 thumbnails of evened contrast"
     )
     related_radius: int = Field(6, ge=0, le=32, description="bits of 64: mirrored copies, same split but kept")
 

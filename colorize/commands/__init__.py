@@ -1,0 +1,78 @@
+"""The command line: `colorize FILE…` colorizes photos; everything else is a subcommand.
+
+Modules here import only what `--help` needs; the rest is imported by the command that runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from colorize import __version__
+from colorize.commands import doctor, gc, models, photos, verify, watch
+
+DEFAULT = "photos"
+
+
+class _PhotosByDefault(TyperGroup):
+    """Reads `colorize a.jpg` as `colorize photos a.jpg`; a subcommand's name wins, `./verify` means the file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the default command in front, unless the first word is a command or a question about all of them."""
+        own = {*self.commands, "--help", "-h", "--version", "--install-completion", "--show-completion"}
+        if args and args[0] not in own:
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_PhotosByDefault,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    help=(
+        "Photo collections in; trained, compared, registered image-colorization models out.\n\n"
+        "[bold]colorize FILE…[/bold] colorizes photos with the champion: photo.jpg becomes photo.colorized.png, "
+        "at full resolution, with its own lightness kept."
+    ),
+    epilog="The pipeline: 'make run', or 'dvc repro' and then 'python -m pipelines.train'. 'make help' lists more.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"colorize {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("photos", help="Colorize photos (the default command).")(photos.photos)
+app.command("models", help="List the registered models, their aliases and figures.")(models.models)
+app.command("watch", help="Follow the loss of a training run live.")(watch.watch)
+app.command("verify", help="Check LAB shards against their index: finds any flipped bit.")(verify.verify)
+app.command("doctor", help="What is installed, found and reachable, and how much disk this profile takes.")(
+    doctor.doctor
+)
+app.command("gc", help="Remove runs that nothing refers to, leftovers of killed writers and dead Ray sessions.")(gc.gc)
+
+
+def main() -> None:
+    """Entry point of the console script: errors meant for people are one line, not a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

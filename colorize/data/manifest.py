@@ -1,0 +1,95 @@
+"""The manifest: one row per listed photo, with what it is, what became of it, and where its bytes lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ACCEPTED = "accepted"
+FLAGGED = "flagged"
+REJECTED = "rejected"
+STATUSES = (ACCEPTED, FLAGGED, REJECTED)
+
+THUMBNAIL_SIDE = 32
+FILE_NAME = "manifest.parquet"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("id", pa.string()),  # SHA-256 of the file's bytes; null when they could not be read
+        pa.field("bytes", pa.int64()),
+        pa.field("width", pa.int32()),  # pixels, upright
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("orientation", pa.int8()),  # EXIF, 1..8; what was undone to make the photo upright
+        pa.field("mode", pa.string()),  # Pillow's name of the pixel format in the file
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),  # of a flagged or rejected photo; short, for counting
+        pa.field("detail", pa.string()),  # a sentence for people; an accepted photo may have one too
+        pa.field("code", pa.uint64()),  # perceptual code; null unless the photo could be decoded
+        pa.field("mirrored_code", pa.uint64()),  # of the photo mirrored left to right
+        pa.field("thumbnail", pa.binary(THUMBNAIL_SIDE * THUMBNAIL_SIDE)),  # grey, row by row from the top
+        pa.field("shard", pa.string()),  # raw shard that holds the bytes, and the row in it; null when rejected
+        pa.field("row", pa.int32()),
+    ]
+)
+
+RAW_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("data", pa.large_binary(), nullable=False),
+    ]
+)
+
+
+def natural_key(path: str) -> tuple[list[str | int], str]:
+    """Sort key that puts im9.jpg before im10.jpg; equal only for equal paths."""
+    parts: list[str | int] = list(re.split(r"([0-9]+)", path))
+    parts[1::2] = [int(part) for part in parts[1::2]]
+    return parts, path
+
+
+def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table:
+    """All rows of the manifests below a folder: datasets in order, photos in natural path order.
+
+    Args:
+        raw: folder with one folder per dataset, each holding `manifest.parquet`.
+        datasets: which ones, in this order; None takes all, sorted by name.
+
+    Raises:
+        FileNotFoundError: a dataset has not been ingested.
+    """
+    if datasets is None:
+        datasets = sorted(path.parent.name for path in Path(raw).glob(f"*/{FILE_NAME}"))
+    tables = []
+    for dataset in datasets:
+        path = Path(raw) / dataset / FILE_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: run 'dvc repro ingest@{dataset}' first")
+        tables.append(pq.read_table(path, schema=SCHEMA))
+    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def counts(table: pa.Table) -> dict[str, Any]:
+    """How many photos were listed, and what became of them; the numbers add up.
+
+    Returns:
+        `listed`, `accepted`, `flagged`, `rejected`, `flagged_by_reason` and `rejected_by_reason` (sorted by name).
+    """
+    result: dict[str, Any] = {"listed": table.num_rows}
+    by_reason = {}
+    for status in STATUSES:
+        reasons = table.filter(pc.equal(table["status"], status))["reason"]
+        result[status] = len(reasons)
+        by_reason[status] = {row["values"]: row["counts"] for row in pc.value_counts(reasons).to_pylist()}
+    for status in (FLAGGED, REJECTED):
+        result[f"{status}_by_reason"] = dict(sorted(by_reason[status].items()))
+    return result

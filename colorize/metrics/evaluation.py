@@ -1,0 +1,341 @@
+"""Measure models and baselines on the test split: one row per photo, a summary, and the pictures the report shows.
+
+Every network is measured with the photo's own L, because that is what `colorize` writes: rows say how good the colour
+is, not how well a network redraws what it was given. Networks that predict L too have it measured on the side
+(`psnr_own_l`, `ssim_own_l`). PSNR, SSIM and colourfulness are taken on 8-bit sRGB, after what no screen can show was
+clipped; ab RMSE, CIEDE2000 and the rebalanced error on CIELAB as predicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from colorize.color import lab_from_code, lab_to_rgb
+from colorize.data.loader import Batch, Loader
+from colorize.data.statistics import Statistics, load_statistics, rebalancing_weights
+from colorize.metrics import baselines, quality
+from colorize.progress import track
+from colorize.report.grid import Column, sample_grid
+from colorize.settings.sections import EvaluationSettings
+from colorize.storage import atomic_path, write_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from colorize.models import Colorization
+
+SPLIT = "test"
+ROWS = "rows.parquet"
+SUMMARY = "summary.json"
+GALLERY = "gallery"
+GRID = "grid.png"
+TRUTH = "truth"
+
+_GRID_PHOTOS = 8
+_MEASURES = (
+    "psnr",
+    "ssim",
+    "ab_rmse",
+    "ciede2000_mean",
+    "ciede2000_p95",
+    "colorfulness",
+    "colorfulness_truth",
+    "colorfulness_absolute",
+    "colorfulness_absolute_truth",
+    "colorfulness_error",
+    "ab_error_rebalanced",
+    "psnr_own_l",
+    "ssim_own_l",
+)
+SCHEMA = pa.schema([("id", pa.string()), ("dataset", pa.string()), *((name, pa.float64()) for name in _MEASURES)])
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """What a colorizer makes of a batch.
+
+    Attributes:
+        ab: N×2×H×W, CIELAB units.
+        lightness: N×1×H×W, 0…100, where it makes its own.
+    """
+
+    ab: NDArray[np.float32]
+    lightness: NDArray[np.float32] | None = None
+
+
+#: From L (N×1×H×W, float32, 0…100) to colours.
+Predict = Callable[[NDArray[np.float32]], Colors]
+
+
+def evaluate(
+    predict: Predict,
+    batches: Iterable[Batch],
+    datasets: Mapping[str, str],
+    weights: NDArray[np.float64],
+    keep: Collection[str] = (),
+) -> tuple[pa.Table, dict[str, NDArray[np.uint8]]]:
+    """Measure a colorizer on batches.
+
+    Args:
+        predict: the colorizer.
+        batches: LAB codes of the photos.
+        datasets: dataset of each id.
+        weights: 256×256, the class weight of each code of (a, b).
+        keep: ids whose colorized photos are wanted.
+
+    Returns:
+        One row per photo (`SCHEMA`), and the kept photos by id: H×W×3, uint8.
+    """
+    rows: list[dict[str, object]] = []
+    kept: dict[str, NDArray[np.uint8]] = {}
+    for batch in batches:
+        lightness, ab = lab_from_code(batch.l, batch.ab)
+        colors = predict(lightness)
+        for index, identity in enumerate(batch.ids):
+            truth = _lab(lightness[index], ab[index])
+            predicted = _lab(lightness[index], colors.ab[index])
+            own = None if colors.lightness is None else _lab(colors.lightness[index], colors.ab[index])
+            measures, rgb = _measure(truth, predicted, weights[batch.ab[index, 0], batch.ab[index, 1]], own)
+            rows.append({"id": identity, "dataset": datasets[identity], **measures})
+            if identity in keep:
+                kept[identity] = rgb
+    return pa.Table.from_pylist(rows, schema=SCHEMA), kept
+
+
+def summarise(rows: pa.Table) -> dict[str, float]:
+    """Means over the photos, for `dvc metrics show` and the registry.
+
+    Besides each column's mean: `photos`, and `colorfulness_difference`, |mean of the predictions - mean of the true
+    photos|. That is the ΔCF of the literature; `colorfulness_error` is the mean over photos of the same difference.
+    They are different numbers: too pale here and too loud there cancel in the first one only.
+
+    Args:
+        rows: what `evaluate` returned.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not rows.num_rows:
+        raise ValueError(f"nothing was measured: the {SPLIT} split holds no photos; is split.{SPLIT} 0 in params.yaml?")
+    means = {name: pc.mean(rows[name]).as_py() for name in _MEASURES}
+    summary = {name: float(value) for name, value in means.items() if value is not None}
+    summary["colorfulness_difference"] = abs(summary["colorfulness"] - summary["colorfulness_truth"])
+    return {**summary, "photos": rows.num_rows}
+
+
+def gallery_ids(datasets: Mapping[str, str], count: int) -> list[str]:
+    """Photos to show: the same ones for every model, taken from the datasets in turn, in the order of a hash.
+
+    Args:
+        datasets: dataset of each id.
+        count: how many; fewer where there are fewer.
+    """
+    queues: dict[str, list[str]] = {}
+    for identity in sorted(datasets, key=lambda identity: hashlib.sha256(f"gallery:{identity}".encode()).digest()):
+        queues.setdefault(datasets[identity], []).append(identity)
+    # A photo's turn is its rank in its own dataset, so an added photo changes the choice by one at most.
+    turns = [(rank, name, identity) for name, queue in queues.items() for rank, identity in enumerate(queue)]
+    return [identity for _, _, identity in sorted(turns)[:count]]
+
+
+def evaluate_run(
+    run: Path, lab: Path, statistics: Path, settings: EvaluationSettings, device: torch.device | str = "cpu"
+) -> dict[str, float]:
+    """Measure a trained model on the test split and write what the report and the registry need.
+
+    Written into `<run>/evaluation/`: `rows.parquet`, `gallery/<id>.png` (colorized, with the photo's own L),
+    `grid.png` and, last, `summary.json`.
+
+    Args:
+        run: the run's folder, with the model in `<run>/model/`.
+        lab: the LAB shards.
+        statistics: `statistics.json` of the training split.
+        settings: batch size and size of the gallery.
+        device: where the network runs.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: the test split is empty.
+    """
+    from colorize.models import load_model
+
+    predict = network(load_model(run / "model"), device)
+    return _Evaluation(lab, statistics, settings).write(run.name, predict, run / "evaluation")
+
+
+def evaluate_baselines(
+    lab: Path, statistics: Path, folder: Path, settings: EvaluationSettings
+) -> dict[str, dict[str, float]]:
+    """Measure the grey and the mean-colour baseline, and keep the gallery's true photos.
+
+    Written: `<folder>/grey/` and `<folder>/mean_color/` as `evaluate_run` does, `<folder>/truth/gallery/<id>.png`.
+
+    Args:
+        lab: the LAB shards.
+        statistics: `statistics.json` of the training split; its mean colour is the second baseline.
+        folder: where the baselines' evaluations go.
+        settings: batch size and size of the gallery.
+
+    Returns:
+        The summaries by name of the baseline.
+
+    Raises:
+        ValueError: the test split is empty.
+    """
+    evaluation = _Evaluation(lab, statistics, settings)
+    evaluation.write_truth(folder / TRUTH)
+    mean_a, mean_b = (float(value) for value in evaluation.statistics.mean_ab)
+    constants = {baselines.GREY: (0.0, 0.0), baselines.MEAN_COLOR: (mean_a, mean_b)}
+
+    def predict_with(ab: tuple[float, float]) -> Predict:
+        return lambda lightness: Colors(baselines.constant_ab(lightness, ab))
+
+    return {name: evaluation.write(name, predict_with(ab), folder / name) for name, ab in constants.items()}
+
+
+def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:
+    """A trained network as a colorizer of arrays.
+
+    Args:
+        model: a `Colorization` in evaluation mode.
+        device: where it runs; it is moved there.
+    """
+    import torch
+
+    model = model.to(device)
+
+    def predict(lightness: NDArray[np.float32]) -> Colors:
+        with torch.inference_mode():
+            prediction = model.predict(torch.from_numpy(lightness).to(device))
+        own = None if prediction.l is None else prediction.l.float().cpu().numpy()
+        return Colors(prediction.ab.float().cpu().numpy(), own)
+
+    return predict
+
+
+class _Evaluation:
+    """The test split, ready to measure one colorizer after another on it."""
+
+    def __init__(self, lab: Path, statistics: Path, settings: EvaluationSettings) -> None:
+        self.lab = lab
+        self.batch_size = settings.batch_size
+        self.statistics: Statistics = load_statistics(statistics)
+        self.weights = rebalancing_weights(self.statistics.histogram)
+        self.datasets = _datasets(lab)
+        self.gallery = gallery_ids(self.datasets, settings.gallery)
+        self.originals = self._read_originals()
+
+    def batches(self) -> Iterator[Batch]:
+        loader = Loader(self.lab, SPLIT, self.batch_size, 0, shuffle=False, flip=False, drop_last=False)
+        return loader.batches(0)
+
+    def write(self, name: str, predict: Predict, folder: Path) -> dict[str, float]:
+        total = -(-len(self.datasets) // self.batch_size)
+        batches = track(self.batches(), f"evaluate {name}", total)
+        rows, pictures = evaluate(predict, batches, self.datasets, self.weights, set(self.gallery))
+        summary = summarise(rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / ROWS) as temporary:
+            pq.write_table(rows, temporary)
+        self._write_pictures(pictures, folder / GALLERY)
+        _write_png(self._grid(name, pictures), folder / GRID)
+        write_json(folder / SUMMARY, {"name": name, "evaluation_digest": _digest(rows), **summary})
+        return summary
+
+    def write_truth(self, folder: Path) -> None:
+        self._write_pictures({identity: lab_to_rgb(lab) for identity, lab in self.originals.items()}, folder / GALLERY)
+
+    def _write_pictures(self, pictures: Mapping[str, NDArray[np.uint8]], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob("*.png"):
+            if stale.stem not in pictures:
+                stale.unlink()
+        for identity, picture in pictures.items():
+            _write_png(Image.fromarray(picture), folder / f"{identity}.png")
+
+    def _read_originals(self) -> dict[str, NDArray[np.float32]]:
+        wanted = set(self.gallery)
+        originals = {}
+        for batch in self.batches():
+            for index, identity in enumerate(batch.ids):
+                if identity in wanted:
+                    originals[identity] = _lab(*lab_from_code(batch.l[index], batch.ab[index]))
+        return originals
+
+    def _grid(self, name: str, pictures: Mapping[str, NDArray[np.uint8]]) -> Image.Image:
+        shown = self.gallery[:_GRID_PHOTOS]
+        without_ab = np.array([1, 0, 0], dtype=np.float32)
+        columns = [
+            Column("grey", [lab_to_rgb(self.originals[identity] * without_ab) for identity in shown]),
+            Column("truth", [lab_to_rgb(self.originals[identity]) for identity in shown]),
+            Column(name, [pictures[identity] for identity in shown]),
+        ]
+        return sample_grid(columns)
+
+
+def _measure(
+    truth: NDArray[np.float32],
+    predicted: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    own: NDArray[np.float32] | None,
+) -> tuple[dict[str, float | None], NDArray[np.uint8]]:
+    """All measures of one photo (CIELAB, H×W×3), and its colorized sRGB."""
+    true_rgb, rgb = lab_to_rgb(truth), lab_to_rgb(predicted)
+    own_rgb = None if own is None else lab_to_rgb(own)
+    mean, p95 = quality.ciede2000(truth, predicted)
+    colorfulness, colorfulness_truth = quality.colorfulness(rgb), quality.colorfulness(true_rgb)
+    measures = {
+        "psnr": quality.psnr(true_rgb, rgb),
+        "ssim": quality.ssim(true_rgb, rgb),
+        "ab_rmse": quality.ab_rmse(truth[..., 1:], predicted[..., 1:]),
+        "ciede2000_mean": mean,
+        "ciede2000_p95": p95,
+        "colorfulness": colorfulness,
+        "colorfulness_truth": colorfulness_truth,
+        "colorfulness_absolute": quality.colorfulness_absolute(rgb),
+        "colorfulness_absolute_truth": quality.colorfulness_absolute(true_rgb),
+        "colorfulness_error": abs(colorfulness - colorfulness_truth),
+        "ab_error_rebalanced": quality.ab_error_rebalanced(truth[..., 1:], predicted[..., 1:], weights),
+        "psnr_own_l": None if own_rgb is None else quality.psnr(true_rgb, own_rgb),
+        "ssim_own_l": None if own_rgb is None else quality.ssim(true_rgb, own_rgb),
+    }
+    return measures, rgb
+
+
+def _lab(lightness: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1×H×W and 2×H×W to H×W×3."""
+    return np.ascontiguousarray(np.concatenate([lightness, ab]).transpose(1, 2, 0))
+
+
+def _datasets(lab: Path) -> dict[str, str]:
+    """Dataset of every photo of the test split, from the shards' paths and their id column alone."""
+    datasets: dict[str, str] = {}
+    for shard in sorted(lab.glob(f"split={SPLIT}/dataset=*/part-*.parquet")):
+        name = shard.parent.name.removeprefix("dataset=")
+        ids = pq.ParquetFile(shard).read(columns=["id"])["id"].to_pylist()
+        datasets.update((identity, name) for identity in ids)
+    return datasets
+
+
+def _digest(rows: pa.Table) -> str:
+    """Which photos were measured: two evaluations with the same digest can be compared photo by photo."""
+    return hashlib.sha256(json.dumps(sorted(rows["id"].to_pylist())).encode()).hexdigest()
+
+
+def _write_png(picture: Image.Image, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG")

@@ -1,0 +1,212 @@
+"""What became of every photo, read from the files of the data stages."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from colorize.data.manifest import ACCEPTED, FLAGGED, THUMBNAIL_SIDE, read_manifests
+from colorize.report.pictures import data_uri, thumbnail_of_bytes
+
+SPLITS = ("train", "validation", "test")
+#: Outcomes of a listed photo, in the order of the bars; they add up to the photos listed.
+OUTCOMES = (*SPLITS, "accepted", "duplicate", "flagged", "rejected")
+
+_GROUPS_SHOWN = 24
+_MEMBERS_SHOWN = 4
+_REFUSALS_PER_REASON = 40
+_THUMBNAILS_PER_REASON = 8
+_SIDE = 112
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One dataset's account.
+
+    Attributes:
+        name: the dataset.
+        source: its address.
+        listed: photos found.
+        outcomes: photos by outcome (`OUTCOMES`); "accepted" is what no later stage has decided on yet.
+        ignored: files in the folder that are no photos of their own, by kind.
+    """
+
+    name: str
+    source: str | None
+    listed: int
+    outcomes: dict[str, int]
+    ignored: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo as the page shows it."""
+
+    dataset: str
+    path: str
+    detail: str
+    thumbnail: str | None
+    canonical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Photos kept out of training for one reason; `photos` are the first of `count`."""
+
+    status: str
+    reason: str
+    count: int
+    photos: list[Photo]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Photos that are one picture; `kind` is "exact" where all files are equal byte for byte, else "near"."""
+
+    kind: str
+    across: bool
+    size: int
+    members: list[Photo]
+
+
+@dataclass(slots=True)
+class DataPage:
+    """Everything about the data; what a stage has not made yet is empty."""
+
+    datasets: list[Dataset] = field(default_factory=list)
+    refusals: list[Refusals] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    group_counts: dict[str, int] = field(default_factory=dict)
+    has_groups: bool = False
+    has_splits: bool = False
+
+    @property
+    def total(self) -> dict[str, int]:
+        """Photos by outcome over all datasets."""
+        return {outcome: sum(dataset.outcomes.get(outcome, 0) for dataset in self.datasets) for outcome in OUTCOMES}
+
+
+Row = dict[str, Any]
+
+
+def gather_data(data: Path) -> DataPage:
+    """Read the manifests, the groups and the splits below a folder, as far as they are there."""
+    rows: list[Row] = read_manifests(data / "raw").to_pylist()
+    by_key = {(row["dataset"], row["path"]): row for row in rows}
+    groups, splits = _rows(data / "groups.parquet"), _rows(data / "splits.parquet")
+    split_of = {(row["dataset"], row["path"]): row["split"] for row in splits}
+    copies = {(row["dataset"], row["path"]) for row in groups if not row["canonical"]}
+    page = DataPage(has_groups=bool(groups), has_splits=bool(splits))
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, row in by_key.items():
+        decided = "duplicate" if key in copies else split_of.get(key, ACCEPTED)
+        outcomes[row["dataset"]][decided if row["status"] == ACCEPTED else row["status"]] += 1
+    page.datasets = [_dataset(data, name, counted) for name, counted in outcomes.items()]
+    page.refusals = _refusals(data / "raw", rows)
+    members = _duplicate_groups(groups)
+    page.groups = [_group(data / "raw", group, by_key) for group in members[:_GROUPS_SHOWN]]
+    kinds = Counter(_kind(group) for group in members)
+    across = sum(_across(group) for group in members)
+    page.group_counts = {"groups": len(members), "exact": kinds["exact"], "near": kinds["near"], "across": across}
+    return page
+
+
+def _rows(path: Path) -> list[Row]:
+    return pq.read_table(path).to_pylist() if path.is_file() else []
+
+
+def _dataset(data: Path, name: str, counted: Counter[str]) -> Dataset:
+    listing: Row = {}
+    path = data / "sources" / f"{name}.json"
+    if path.is_file():
+        listing = json.loads(path.read_text(encoding="utf-8"))
+    outcomes = {outcome: counted[outcome] for outcome in OUTCOMES}
+    return Dataset(name, listing.get("source"), counted.total(), outcomes, listing.get("ignored") or {})
+
+
+def _refusals(raw: Path, rows: list[Row]) -> list[Refusals]:
+    by_reason: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["status"] != ACCEPTED:
+            by_reason[row["status"], row["reason"] or "no reason given"].append(row)
+    # Refused before flagged, frequent before rare.
+    ordered = sorted(by_reason.items(), key=lambda item: (item[0][0] == FLAGGED, -len(item[1]), item[0][1]))
+    return [
+        Refusals(
+            status,
+            reason,
+            len(found),
+            [
+                _photo(raw, row, thumbnail=index < _THUMBNAILS_PER_REASON)
+                for index, row in enumerate(found[:_REFUSALS_PER_REASON])
+            ],
+        )
+        for (status, reason), found in ordered
+    ]
+
+
+def _duplicate_groups(rows: list[Row]) -> list[list[Row]]:
+    """Groups of at least two: those across datasets first, then near copies, then the largest."""
+    by_group: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_group[row["duplicate_group"]].append(row)
+    groups = [group for group in by_group.values() if len(group) > 1]
+    return sorted(groups, key=lambda group: (not _across(group), _kind(group) == "exact", -len(group)))
+
+
+def _kind(group: list[Row]) -> str:
+    return "exact" if len({row["id"] for row in group}) == 1 else "near"
+
+
+def _across(group: list[Row]) -> bool:
+    return len({row["dataset"] for row in group}) > 1
+
+
+def _group(raw: Path, rows: list[Row], by_key: dict[tuple[str, str], Row]) -> Group:
+    ordered = sorted(rows, key=lambda row: not row["canonical"])[:_MEMBERS_SHOWN]
+    members = []
+    for row in ordered:
+        known = {**row, **by_key.get((row["dataset"], row["path"]), {})}
+        members.append(_photo(raw, known, thumbnail=True, canonical=bool(row["canonical"]), detail=_size(known)))
+    return Group(_kind(rows), _across(rows), len(rows), members)
+
+
+def _photo(raw: Path, row: Row, thumbnail: bool, canonical: bool = False, detail: str | None = None) -> Photo:
+    shown = _thumbnail(raw, row) if thumbnail else None
+    return Photo(row["dataset"], row["path"], row.get("detail") or "" if detail is None else detail, shown, canonical)
+
+
+def _size(row: Row) -> str:
+    if not row.get("width"):
+        return ""
+    return f"{row['width']}×{row['height']} {row['format'] or ''}, {(row['bytes'] or 0) / 1024:.0f} KiB"
+
+
+def _thumbnail(raw: Path, row: Row) -> str | None:
+    """From the photo's bytes; else from the grey thumbnail of the manifest; else nothing."""
+    if row.get("shard") is not None and row.get("row") is not None:
+        shard = raw / row["dataset"] / Path(row["shard"]).name
+        if shard.is_file() and (data := _read_bytes(shard, row["row"])) is not None:
+            return thumbnail_of_bytes(data, _SIDE)
+    if row.get("thumbnail"):
+        grey = Image.frombytes("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), row["thumbnail"])
+        return data_uri(grey.convert("RGB"))
+    return None
+
+
+def _read_bytes(shard: Path, row: int) -> bytes | None:
+    """One photo of a raw shard: only its row group is read."""
+    file = pq.ParquetFile(shard)
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if row < size:
+            value: bytes = file.read_row_group(group, columns=["data"])["data"][row].as_py()
+            return value
+        row -= size
+    return None

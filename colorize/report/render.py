@@ -1,0 +1,214 @@
+"""The report as one HTML file that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from colorize.metrics.comparison import Comparison
+from colorize.report import curves
+from colorize.report.data_page import OUTCOMES
+from colorize.report.gather import Entry, Report
+from colorize.report.pictures import AB_RANGE
+from colorize.storage import write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of the comparison: `goal` is "less", "more", or "truth" where the true photos' value is the aim."""
+
+    key: str
+    title: str
+    goal: str
+    digits: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The first lines of the page."""
+
+    headline: str
+    sentence: str
+    note: str | None
+
+
+METRICS = (
+    Metric("ab_error_rebalanced", "ab error, rebalanced", "less", 2, "distance in ab, rare colours weigh more"),
+    Metric("ab_rmse", "ab RMSE", "less", 2, "root mean square over pixels and both channels, CIELAB units"),
+    Metric("ciede2000_mean", "ΔE2000", "less", 2, "perceived difference CIEDE2000, mean over pixels"),
+    Metric("ciede2000_p95", "ΔE2000 p95", "less", 2, "perceived difference CIEDE2000, 95th percentile of the pixels"),
+    Metric("psnr", "PSNR", "more", 2, "dB, on RGB, with the photo's own L"),
+    Metric("ssim", "SSIM", "more", 4, "7×7 uniform window on RGB, with the photo's own L"),
+    Metric("colorfulness_error", "CF error", "less", 2, "mean over photos of |colourfulness - true colourfulness|"),
+    Metric("colorfulness_difference", "ΔCF", "less", 2, "|mean colourfulness - mean true colourfulness|"),
+    Metric("colorfulness", "CF", "truth", 1, "colourfulness after Hasler & Süsstrunk; best is nearest the truth"),
+    Metric("colorfulness_absolute", "CF abs", "truth", 1, "the variant with absolute opponents (DDColor, CT2)"),
+    Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
+    Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
+)
+
+OUTCOME_TITLES = {
+    "train": "training",
+    "validation": "validation",
+    "test": "test",
+    "accepted": "accepted",
+    "duplicate": "copy of another",
+    "flagged": "flagged",
+    "rejected": "refused",
+}
+
+
+def render(report: Report, path: Path) -> None:
+    """Write the page.
+
+    Args:
+        report: what `gather` read.
+        path: the HTML file; complete or not there at all.
+    """
+    environment = Environment(
+        loader=PackageLoader("colorize.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
+    environment.filters["spaced"] = spaced
+    environment.filters["source"] = lambda name: Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]  # noqa: S704
+    page = environment.get_template("index.html.j2").render(
+        report=report,
+        metrics=_metrics(report),
+        entries=[*report.models, *report.baselines],
+        winners={metric.key: _winners(report, metric) for metric in METRICS},
+        verdict=_verdict(report),
+        primary=_primary(report),
+        truth=_truth(report),
+        tones={entry.name: number for number, entry in enumerate(_by_name(report), start=1)},
+        intervals=_intervals(report),
+        charts=_charts(report),
+        outcomes=[(outcome, OUTCOME_TITLES[outcome]) for outcome in OUTCOMES if report.data.total[outcome]],
+        ab_range=AB_RANGE,
+    )
+    write_bytes(path, page.encode())
+
+
+def _verdict(report: Report) -> Verdict | None:
+    """Who is the champion and by how much, against the best baseline and the second-best model."""
+    comparison = report.verdict
+    if comparison is None:
+        return None
+    model, baseline = (spaced(entries[0].name) for entries in (report.models, report.baselines))
+    metric = _primary(report).title
+    figures = f"{comparison.first:.2f} against {comparison.second:.2f} for the {baseline} baseline"
+    photos = f"measured on {comparison.photos} test photos"
+    if comparison.first_is_better:
+        headline = f"{model} colours best."
+        sentence = f"Champion by {metric}: {figures}, {_difference(comparison)}, {photos}."
+    elif comparison.second_is_better:
+        headline = f"No model beats the {baseline} baseline."
+        sentence = f"The best one, {model}, has a {metric} of {figures}, {_difference(comparison)}, {photos}."
+    else:
+        headline = f"No model is measurably better than the {baseline} baseline."
+        sentence = f"The best one, {model}, has a {metric} of {figures}; the 95 % interval of the difference, "
+        sentence += f"{comparison.low:+.2f} to {comparison.high:+.2f}, includes zero ({photos})."
+    return Verdict(headline, sentence, _runner_up(report))
+
+
+def _runner_up(report: Report) -> str | None:
+    comparison = report.runner_up
+    if comparison is None:
+        return None
+    second = spaced(report.models[1].name)
+    if comparison.first_is_better:
+        return f"Next: {second}, {comparison.second:.2f}. The champion's error is {_difference(comparison)}."
+    return (
+        f"Next: {second}, {comparison.second:.2f}, which these photos cannot tell apart from the champion "
+        f"(95 % interval of the difference {comparison.low:+.2f} to {comparison.high:+.2f})."
+    )
+
+
+def _difference(comparison: Comparison) -> str:
+    """The difference in words: "1.23 less (12 %; 95 % interval 1.01 to 1.45)"."""
+    sign = -1 if comparison.difference < 0 else 1
+    low, high = sorted((sign * comparison.low, sign * comparison.high))
+    share = 100 * abs(comparison.difference) / abs(comparison.second) if comparison.second else 0.0
+    word = "less" if sign < 0 else "more"
+    return f"{abs(comparison.difference):.2f} {word} ({share:.0f} %; 95 % interval {low:.2f} to {high:.2f})"
+
+
+def spaced(name: str) -> str:
+    """A name as people read it: unet_vae becomes "unet vae"."""
+    return name.replace("_", " ")
+
+
+def _primary(report: Report) -> Metric:
+    return next((metric for metric in METRICS if metric.key == report.primary), METRICS[0])
+
+
+def _by_name(report: Report) -> list[Entry]:
+    return sorted(report.models, key=lambda entry: entry.name)
+
+
+def _metrics(report: Report) -> list[Metric]:
+    """Those that some model or baseline has a value for; the primary one first."""
+    entries = [*report.models, *report.baselines]
+    there = [metric for metric in METRICS if any(metric.key in entry.summary for entry in entries)]
+    return sorted(there, key=lambda metric: metric.key != report.primary)
+
+
+def _truth(report: Report) -> dict[str, float]:
+    """Colourfulness of the true photos, the same for every model."""
+    summary = next((entry.summary for entry in [*report.models, *report.baselines]), {})
+    return {
+        metric.key: summary[f"{metric.key}_truth"]
+        for metric in METRICS
+        if metric.goal == "truth" and f"{metric.key}_truth" in summary
+    }
+
+
+def _winners(report: Report, metric: Metric) -> set[str]:
+    """Names with the best value as it is printed: equal figures share the mark."""
+    truth = _truth(report).get(metric.key, 0.0)
+    distance = {
+        "less": lambda value: value,
+        "more": lambda value: -value,
+        "truth": lambda value: abs(value - truth),
+    }[metric.goal]
+    values = {
+        entry.name: round(distance(entry.summary[metric.key]), metric.digits)
+        for entry in [*report.models, *report.baselines]
+        if metric.key in entry.summary
+    }
+    return {name for name, value in values.items() if value == min(values.values())} if len(values) > 1 else set()
+
+
+def _intervals(report: Report) -> list[tuple[Entry, float, float, float]]:
+    """Mean and ends of the interval of the primary metric, in percent of the widest bar's end."""
+    entries = [*report.models, *report.baselines]
+    end = max((entry.high for entry in entries), default=1.0) * 1.02 or 1.0
+    return [
+        (entry, 100 * entry.summary[report.primary] / end, 100 * entry.low / end, 100 * entry.high / end)
+        for entry in entries
+    ]
+
+
+def _charts(report: Report) -> list[tuple[str, Markup]]:
+    """Validation ab RMSE of all models in one chart, then each model's loss in one of its own: losses differ."""
+    models = [(tone, entry) for tone, entry in enumerate(_by_name(report), start=1)]
+    charts = []
+    shared = [curves.Line(entry.name, entry.log.ab_rmse, tone) for tone, entry in models if entry.log.ab_rmse]
+    if shared:
+        charts.append(("Validation ab RMSE, all models", curves.chart(shared, "epoch", "Validation ab RMSE by epoch")))
+    for tone, entry in models:
+        lines = [
+            curves.Line("training loss", entry.log.training, tone, "faint"),
+            curves.Line("validation loss", entry.log.validation, tone),
+        ]
+        if drawn := [line for line in lines if line.points]:
+            title = f"Loss of {entry.name}"
+            charts.append((title, curves.chart(drawn, "epoch", f"{title}: training and validation by epoch")))
+    return [(title, Markup(svg)) for title, svg in charts]  # noqa: S704 - our own SVG, its texts are escaped

@@ -1,0 +1,287 @@
+"""The training loop: one worker, plain torch. It does not ask which architecture or objective it runs.
+
+Several workers run the same function, each with its rank, inside a torch process group; `wrap` then makes the network
+average its gradients (DistributedDataParallel). A finished run returns at once, an interrupted one goes on from its
+newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from colorize.data.loader import Batch, Loader
+from colorize.models import create, save_model
+from colorize.objectives import create as create_objective
+from colorize.storage import remove_temporaries, write_json
+from colorize.training import checkpoint, log
+from colorize.training.batches import decode, slice_of
+from colorize.training.identity import RunSpecification
+from colorize.training.meters import Meter
+from colorize.training.precision import choose_device, choose_precision, reproducible
+from colorize.training.schedule import learning_rate
+
+Report = Callable[[dict[str, Any]], None]
+Wrap = Callable[[nn.Module], nn.Module]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: a loss or gradient is no number any more."""
+
+
+def train(
+    run: RunSpecification,
+    lab: Path,
+    run_folder: Path,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    device: str | None = None,
+    threads: int | None = None,
+    wrap: Wrap = lambda model: model,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Train one network to the end, or take up where an earlier attempt stopped.
+
+    With the same inputs, number of workers and number of threads the weights are the same on the CPU, bit for bit,
+    however often the run was interrupted. Global batches and losses do not depend on the number of workers (but for
+    rounding, and for BatchNorm, whose averages are each worker's own).
+
+    Args:
+        run: what to train.
+        lab: folder of the LAB shards.
+        run_folder: gets `run.json`, `log.jsonl`, `checkpoints/`, `model/` and, last of all, `done.json`; shared by all
+            workers.
+        rank: of this worker, from 0; worker 0 writes.
+        world_size: number of workers; with more than one a torch process group must have been set up.
+        device: such as `cpu` or `cuda:0`; None: a GPU where there is one.
+        threads: CPU threads for torch; None: as set.
+        wrap: makes the network one that averages gradients over the workers.
+        report: called with every record of the log, equally often on every worker.
+
+    Returns:
+        What `done.json` holds.
+
+    Raises:
+        ValueError: the folder is another run's, the device or number format is not there, or a checkpoint is damaged.
+        TrainingError: the loss is no number; the message names the photos.
+    """
+    _refuse_foreign(run, run_folder)
+    finished = run_folder / "done.json"
+    if finished.exists():
+        return _read(finished)
+    chosen = choose_device(device)
+    with reproducible(chosen, threads):
+        worker = _Worker(run, lab, run_folder, place=_Place(rank, world_size, chosen), wrap=wrap, report=report)
+        for epoch in range(worker.state.epoch, run.training.epochs):
+            worker.train_epoch(epoch)
+        return worker.finish()
+
+
+class _Place(NamedTuple):
+    """Which of how many workers this is, and on which device."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+
+class _Worker:
+    """One worker's network, optimizers and data, and how far they have come."""
+
+    def __init__(
+        self, run: RunSpecification, lab: Path, folder: Path, *, place: _Place, wrap: Wrap, report: Report | None
+    ) -> None:
+        settings = run.training
+        self.run, self.folder, self.report = run, folder, report
+        self.rank, self.world_size, self.device = place
+        self.precision = choose_precision(settings.precision, self.device)
+        part = {"rank": self.rank, "world_size": self.world_size}
+        self.photos = Loader(lab, "train", settings.batch_size, settings.seed, flip=settings.flip, **part)
+        self.held_out = Loader(lab, "validation", settings.batch_size, settings.seed, shuffle=False, **part)
+        self.steps = len(self.photos) * settings.epochs
+        self.objective = create_objective(run.objective, run.architecture)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.network = create(run.architecture, run.model)
+        self.network.to(device=self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizers: dict[str, Optimizer] = {
+            name: AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+            for name, parameters in self.objective.groups(self.network).items()
+        }
+        self.state = self._resume()
+        # The wrapper shares the parameters: what the optimizers move, it sees.
+        self.model = wrap(self.network)
+        self.started = time.monotonic() - self.state.seconds
+        self.unchecked: tuple[Tensor, list[str]] | None = None
+
+    def train_epoch(self, epoch: int) -> None:
+        """All steps of an epoch (counted from 0), the validation after it and, when it is due, a checkpoint."""
+        settings = self.run.training
+        self.model.train()
+        every = max(1, min(50, len(self.photos) // 10))
+        meter = Meter(self.device, self.world_size)
+        batches = self.photos.batches(epoch)
+        for index in range(len(self.photos)):
+            asked = time.monotonic()
+            batch = next(batches)
+            waited = time.monotonic() - asked
+            meter.add(len(batch.ids), self._step(batch, index), waited=waited)
+            if (index + 1) % every == 0 or index + 1 == len(self.photos):
+                self._check()
+                self._log_steps(epoch, meter)
+                meter = Meter(self.device, self.world_size)
+        self.state.epoch = epoch + 1
+        self.state.validation = self._validate()
+        self._log({"step": self.state.step, "epoch": epoch + 1, **self.state.validation})
+        self.state.seconds = time.monotonic() - self.started
+        due = self.state.epoch % settings.checkpoint_every == 0 or self.state.epoch == settings.epochs
+        if self.rank == 0 and due:
+            folder = self.folder / "checkpoints"
+            checkpoint.save(folder, self.state, self.network, self.optimizers, settings.keep_checkpoints)
+
+    def finish(self) -> dict[str, Any]:
+        """Write the model and then `done.json`; returns when both are there."""
+        state, run = self.state, self.run
+        result = {
+            "format": 1,
+            "run": run.name,
+            "fingerprint": run.fingerprint,
+            "epochs": state.epoch,
+            "steps": state.step,
+            "seconds": round(state.seconds, 3),
+            "images_per_second": round(self.photos.photos * state.epoch / max(state.training_seconds, 1e-9), 3),
+            **state.validation,
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+            "precision": str(self.precision).removeprefix("torch."),
+            "workers": self.world_size,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        if self.rank == 0:
+            about = {"size": self.photos.size, "run": run.name, "fingerprint": run.fingerprint}
+            save_model(self.folder / "model", self.network, run.architecture, run.model, about)
+            write_json(self.folder / "done.json", result)
+        if self.world_size > 1:
+            distributed.barrier()
+        return result
+
+    def _step(self, batch: Batch, index: int) -> Tensor:
+        """One optimizer step for each update of the objective; returns the loss of the first."""
+        settings = self.run.training
+        self.state.step += 1
+        rate = learning_rate(self.state.step, self.steps, settings.learning_rate, settings.warmup_steps)
+        part = slice_of(batch, self.photos, index=index, seed=settings.seed, step=self.state.step, device=self.device)
+        losses = []
+        updates = self.objective.updates(self.model, part.photos)
+        while True:
+            with self._arithmetic():
+                update = next(updates, None)
+            if update is None:
+                break
+            optimizer = self.optimizers[update.group]
+            optimizer.zero_grad(set_to_none=True)
+            (update.loss * part.weight).backward()  # type: ignore[no-untyped-call]
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            losses.append(update.loss.detach())
+            self._check()
+            self.unchecked = (losses[-1] + norm, batch.ids)
+        return losses[0]
+
+    def _check(self) -> None:
+        """Stop if the step before was no number: one step late, so that a GPU is never waited for."""
+        if self.unchecked is None:
+            return
+        health, photos = self.unchecked
+        self.unchecked = None
+        if not math.isfinite(health.item()):
+            raise TrainingError(
+                f"{self.run.name}: the loss or its gradient is {health.item()} about step {self.state.step}; lower "
+                f"training.learning_rate, or look at the photos of this batch: {', '.join(photos)}"
+            )
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """Loss and ab RMSE (over pixels and both channels, CIELAB units) of the validation split."""
+        self.model.eval()
+        meter = Meter(self.device, self.world_size)
+        for batch in self.held_out.batches(0) if len(self.held_out) else ():
+            if batch.ids:
+                photos = decode(batch, self.device)
+                with self._arithmetic():
+                    # Not the wrapped network: a worker without photos need not take part.
+                    update = next(self.objective.updates(self.network, photos))
+                ab = update.prediction.ab.float().clamp(-128.0, 127.0)
+                meter.add(len(batch.ids), update.loss, functional.mse_loss(ab, photos.ab))
+        loss, squared_error, counted = meter.read()
+        return {"validation_loss": loss, "validation_ab_rmse": math.sqrt(squared_error)} if counted else {}
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.precision)
+
+    def _log_steps(self, epoch: int, meter: Meter) -> None:
+        settings = self.run.training
+        loss, _, photos = meter.read()
+        seconds = meter.seconds()
+        self.state.training_seconds += seconds
+        self._log(
+            {
+                "step": self.state.step,
+                "steps": self.steps,
+                "epoch": epoch + 1,
+                "loss": loss,
+                "learning_rate": learning_rate(
+                    self.state.step, self.steps, settings.learning_rate, settings.warmup_steps
+                ),
+                "images_per_second": round(photos / seconds, 3),
+                "data_wait_share": round(meter.wait_share(), 4),
+            }
+        )
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.rank == 0:
+            log.append(self.folder / "log.jsonl", record)
+        if self.report:
+            self.report(record)
+
+    def _resume(self) -> checkpoint.State:
+        """Go back to the newest checkpoint, or to the start; worker 0 also tidies the folder."""
+        state = checkpoint.State()
+        folder = self.folder / "checkpoints"
+        if whole := checkpoint.checkpoints(folder):
+            state = checkpoint.load(whole[-1], self.network, self.optimizers)
+        if self.rank == 0:
+            write_json(self.folder / "run.json", self.run.to_dict())
+            remove_temporaries(folder)
+            log.rewind(self.folder / "log.jsonl", state.step)
+        return state
+
+
+def _refuse_foreign(run: RunSpecification, folder: Path) -> None:
+    if not (folder / "run.json").exists():
+        return
+    other = _read(folder / "run.json")["fingerprint"]
+    if other != run.fingerprint:
+        raise ValueError(f"{folder} holds a run with fingerprint {other[:12]}…, not {run.name}; choose another folder")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values

@@ -1,0 +1,56 @@
+"""Device, number format, determinism and threads: what the hardware decides about training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device called `name`; None: a GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device '{name}': torch sees no GPU here; use --device cpu, or leave the device out")
+    return device
+
+
+def choose_precision(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """The number format of the forward pass; weights and losses are float32 always.
+
+    Raises:
+        ValueError: bfloat16 is asked for on a device that has no arithmetic for it.
+    """
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "bfloat16" and not has_bfloat16:
+        raise ValueError(
+            f"training.precision is 'bfloat16', but device '{device}' is no GPU that has it; use auto or float32"
+        )
+    return torch.bfloat16 if has_bfloat16 and wanted != "float32" else torch.float32
+
+
+@contextmanager
+def reproducible(device: torch.device, threads: int | None) -> Iterator[None]:
+    """Inside, torch uses deterministic algorithms and `threads` CPU threads; before and after, what was set before.
+
+    The same inputs give the same bits on the CPU, for the same number of threads. On a GPU a few backward passes have
+    no deterministic form: there torch warns and goes on.
+    """
+    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+    threads_before = torch.get_num_threads()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.set_num_threads(threads or threads_before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_num_threads(threads_before)

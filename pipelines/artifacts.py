@@ -1,0 +1,60 @@
+"""What Prefect shows of a flow run: the state of each training, the comparison, samples, and where the report is."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+_COLUMNS = ("ab_error_rebalanced", "ab_rmse", "ciede2000_mean", "psnr", "ssim", "colorfulness_error")
+
+
+def start_progress(architecture: str, description: str) -> UUID:
+    """A bar at 0 % for one training."""
+    return cast(UUID, create_progress_artifact(0.0, key=_key(f"progress-{architecture}"), description=description))
+
+
+def update_progress(artifact: UUID, percent: float, description: str) -> None:
+    """Move the bar, 0…100."""
+    update_progress_artifact(artifact_id=artifact, progress=percent, description=description)
+
+
+def show_comparison(summaries: Mapping[str, Mapping[str, float]]) -> None:
+    """Models and baselines side by side."""
+    rows = [
+        {"model": name, **{column: round(summary[column], 3) for column in _COLUMNS}}
+        for name, summary in summaries.items()
+    ]
+    create_table_artifact(table=rows, key="comparison", description="Means over the test photos")
+
+
+def show_champion(reasons: Mapping[str, str]) -> None:
+    """Who holds which alias, and why."""
+    lines = [f"- **{alias}**: {reason}" for alias, reason in reasons.items()]
+    create_markdown_artifact("\n".join(lines), key="champion", description="Aliases of the registry")
+
+
+def show_samples(architecture: str, grid: Path) -> None:
+    """Grey, truth and the model's colours of a few test photos, as a picture inside the artifact."""
+    encoded = base64.b64encode(grid.read_bytes()).decode()
+    create_image_artifact(f"data:image/png;base64,{encoded}", key=_key(f"samples-{architecture}"))
+
+
+def link_report(report: Path) -> None:
+    """Where the page is."""
+    create_link_artifact(report.resolve().as_uri(), link_text="report", key="report")
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,43 @@
+"""Environment of a pipeline: telemetry off, and patience where a loaded machine needs it. To be set before imports."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # On two busy cores Prefect's temporary server needs longer than the 20 s it is given by default.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Scheduling, events and late runs are for a server that stays up; a flow of minutes only waits for them.
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    # Per training, Ray Train starts processes for metrics and preemption that one machine has no use for; and its
+    # controller looks every two seconds whether the workers have ended.
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
+
+
+def prepare(root: Path) -> None:
+    """Set what a pipeline needs in the environment, where nobody has set it otherwise.
+
+    Args:
+        root: the project's folder. Unless PREFECT_HOME or PREFECT_API_URL say otherwise, Prefect keeps its history of
+            flow runs in `runs/.prefect`.
+    """
+    home = root.resolve() / "runs" / ".prefect"
+    own_home = {"PREFECT_HOME": str(home), "PREFECT_MEMO_STORE_PATH": str(home / "memo_store.toml")}
+    for name, value in {**_DEFAULTS, **({} if _is_configured() else own_home)}.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+
+
+def _is_configured() -> bool:
+    return "PREFECT_API_URL" in os.environ or "PREFECT_HOME" in os.environ

@@ -1,0 +1,138 @@
+"""The Prefect flow `train`: Ray Train for what is not trained yet, then measure, register, compare, report.
+
+The budget of retries, in one place: Ray restarts the workers of a run `scaling.maximum_failures` times; Prefect
+resubmits a run once, under the same name, when Ray lost the process that controls it. Nobody else retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import ray.exceptions
+import ray.train
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from colorize.metrics.evaluation import GRID, SCHEMA
+from colorize.registry import Registry
+from colorize.settings import Settings, load_settings
+from colorize.training.log import read_log
+from pipelines import artifacts, follow, results
+from pipelines.plan import Plan, plan
+from pipelines.ray_session import Resources, nodes, ray_session, share
+from pipelines.ray_train import TrainingFailedError, launch
+
+_SECONDS_BETWEEN_LINES = 5.0
+_MOST_TRAININGS_SUBMITTED = 16
+
+
+def lost_controller(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether Ray itself failed, not what runs on it: then the same run may go on elsewhere."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, ray.exceptions.RayActorError | ray.train.ControllerError)
+
+
+@task(
+    task_run_name="train {name}",
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=lost_controller,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def train_one(name: str, item: Plan, lab: Path, resources: Resources, maximum_failures: int) -> None:
+    """One training on Ray, followed by its log until it ends."""
+    training = item.specification.training
+    artifact = artifacts.start_progress(item.specification.architecture, name)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        job = pool.submit(launch, item.specification, lab, item.folder, resources, maximum_failures)
+        shown = None
+        while not wait([job], timeout=_SECONDS_BETWEEN_LINES).done:
+            state = follow.progress(read_log(item.folder / "log.jsonl"), training.batch_size)
+            if state is not None and state != shown:
+                shown = state
+                line = follow.sentence(item.specification.architecture, state, training.epochs)
+                print(line, flush=True)
+                artifacts.update_progress(artifact, state.percent, line)
+        job.result()
+    artifacts.update_progress(artifact, 100.0, f"{name}: done")
+    print(f"{item.specification.architecture}: trained", flush=True)
+
+
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_MOST_TRAININGS_SUBMITTED)
+
+
+@flow(name="train", task_runner=_RUNNER, persist_result=False)
+def train_flow(root: str, architectures: list[str]) -> None:
+    """Train what has to be, then measure, register, compare and report all that is trained.
+
+    A training that fails does not keep the others from being registered; the flow fails in the end.
+
+    Args:
+        root: the project's folder.
+        architectures: only these of `params.yaml`; empty: all.
+
+    Raises:
+        TrainingFailedError: some training failed; the message has a line for each.
+        ValueError: a setting cannot be had on this machine.
+    """
+    folder = Path(root)
+    settings = load_settings(folder / "params.yaml")
+    plans = plan(settings, folder, architectures)
+    primary = settings.evaluation.primary
+    if primary not in SCHEMA.names:
+        raise ValueError(f"evaluation.primary is '{primary}'; metrics are: {', '.join(SCHEMA.names[2:])}")
+    failures = _train_all([item for item in plans if item.action != "skip"], settings, folder)
+    finished = [item for item in plans if item.specification.name not in failures]
+    if finished:
+        _finish(finished, settings, folder)
+    if failures:
+        raise TrainingFailedError("\n".join(failures.values()))
+
+
+def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[str, str]:
+    """Hand all trainings to Ray at once: it runs as many side by side as there is room for. Returns errors by run."""
+    if not plans:
+        return {}
+    print("starting Ray", flush=True)
+    with ray_session():
+        resources = share(settings.scaling, nodes())
+        print(
+            f"each training takes {resources.workers} worker(s) with {resources.cpus} CPU(s)"
+            + (" and a GPU each" if resources.gpu else " each"),
+            flush=True,
+        )
+        jobs = {
+            item.specification.name: train_one.submit(
+                item.specification.name, item, root / "data" / "lab", resources, settings.scaling.maximum_failures
+            )
+            for item in plans
+        }
+        errors = {name: job.result(raise_on_failure=False) for name, job in jobs.items()}
+    return {name: str(error) for name, error in errors.items() if isinstance(error, BaseException)}
+
+
+def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
+    registry = Registry(settings.registry, root)
+    baselines = results.evaluate_baselines(plans[0].specification.data_digest, settings, root)
+    summaries, versions = {}, []
+    for item in plans:
+        architecture = item.specification.architecture
+        summaries[architecture] = results.evaluate(item, settings, root)
+        version = results.register(item, summaries[architecture], baselines, registry, root)
+        versions.append(version)
+        artifacts.show_samples(architecture, item.folder / "evaluation" / GRID)
+        score = summaries[architecture][settings.evaluation.primary]
+        print(f"{architecture}: {settings.evaluation.primary} {score:.3f}, version {version.number}", flush=True)
+    decisions = results.promote(versions, registry, settings.evaluation.primary)
+    reasons = {alias: decision.reason for alias, decision in decisions.items()}
+    print(f"champion: {reasons['champion']}", flush=True)
+    results.write_plots(plans, root)
+    report = results.write_report(plans, settings, root)
+    artifacts.show_comparison({**summaries, **baselines})
+    artifacts.show_champion(reasons)
+    artifacts.link_report(report)

@@ -1,0 +1,67 @@
+"""Where a training stands, read from the log that it writes: for the console and for Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The last word of a training.
+
+    Attributes:
+        epoch: the one under way, counted from 1.
+        step: optimizer steps done, of `steps`.
+        steps: of the whole run.
+        loss: mean since the record before.
+        images_per_second: over all workers.
+        seconds_left: of training steps, at the present speed; None where that cannot be told yet.
+        validation_loss: after the last epoch that ended, None before the first did.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    seconds_left: float | None
+    validation_loss: float | None
+
+    @property
+    def percent(self) -> float:
+        """Share of the steps that are done, 0…100."""
+        return 100.0 * self.step / self.steps
+
+
+def progress(records: Sequence[dict[str, Any]], batch_size: int) -> Progress | None:
+    """The state that a log tells; None before its first training record.
+
+    Args:
+        records: of `log.jsonl`.
+        batch_size: photos per optimizer step, over all workers.
+    """
+    last = next((record for record in reversed(records) if "loss" in record), None)
+    if last is None:
+        return None
+    validation = next((record["validation_loss"] for record in reversed(records) if "validation_loss" in record), None)
+    speed = float(last["images_per_second"])
+    left = (last["steps"] - last["step"]) * batch_size / speed if speed > 0 else None
+    return Progress(last["epoch"], last["step"], last["steps"], float(last["loss"]), speed, left, validation)
+
+
+def sentence(name: str, state: Progress, epochs: int) -> str:
+    """One line for the console."""
+    parts = [
+        f"{name}: epoch {state.epoch} of {epochs}",
+        f"step {state.step} of {state.steps}",
+        f"loss {state.loss:.4g}",
+    ]
+    if state.validation_loss is not None:
+        parts.append(f"validation {state.validation_loss:.4g}")
+    parts.append(f"{state.images_per_second:.0f} images/s")
+    if state.seconds_left is not None:
+        minutes, seconds = divmod(round(state.seconds_left), 60)
+        parts.append(f"{minutes} min {seconds:02} s left" if minutes else f"{seconds} s left")
+    return ", ".join(parts)

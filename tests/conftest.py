@@ -1,0 +1,39 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Before anything imports them: no telemetry from tests, and nothing of the person's own configuration is touched.
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+)
+for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLORIZE_ROOT", "PREFECT_API_URL"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; without one the test skips, or fails where COLORIZE_REQUIRE_BROWSER is set."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None and "COLORIZE_REQUIRE_BROWSER" in os.environ:
+        pytest.fail("no Chromium found, and COLORIZE_REQUIRE_BROWSER is set")
+    if found is None:
+        pytest.skip("no Chromium found: this test looks at a page")
+    return found

@@ -1,0 +1,105 @@
+"""Objectives: values worked out by hand, what they refuse, and that slices of a batch add up."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from colorize.models import Latent, Prediction
+from colorize.models import create as create_model
+from colorize.models.registry import settings_of
+from colorize.objectives import PhotoBatch, create
+from colorize.objectives.vae import divergence
+from colorize.settings.architectures import RegressionSettings, VAESettings
+
+
+class Fixed(nn.Module):
+    """A network that says what it was told to."""
+
+    def __init__(self, prediction: Prediction) -> None:
+        super().__init__()
+        self.prediction = prediction
+
+    def forward(self, l: torch.Tensor, seeds: object = None) -> Prediction:  # noqa: E741
+        return self.prediction
+
+
+def photos(l: float, a: float, b: float) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: E741
+    ab = torch.tensor([a, b]).reshape(1, 2, 1, 1).expand(2, 2, 4, 4)
+    return torch.full((2, 1, 4, 4), l), ab
+
+
+def loss_of(settings: RegressionSettings | VAESettings, architecture: str, prediction: Prediction) -> float:
+    batch = PhotoBatch(*photos(50.0, 0.0, 0.0))
+    (update,) = create(settings, architecture).updates(Fixed(prediction), batch)
+    assert update.group == "model"
+    assert update.prediction is prediction
+    return update.loss.item()
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("mse", (11**2 + 33**2) / 2 / 110**2),
+        ("l1", (11 + 33) / 2 / 110),
+        # delta 22: 11 lies on the parabola, 33 on the line.
+        ("huber", (11**2 / 2 / 22 + (33 - 22 / 2)) / 2 / 110),
+    ],
+)
+def test_distances_are_those_of_the_docstring(loss: str, expected: float) -> None:
+    _, ab = photos(50.0, 11.0, -33.0)
+    settings = RegressionSettings(loss=loss, huber_delta=22.0)
+    assert loss_of(settings, "unet", Prediction(ab)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_own_lightness_counts_like_a_and_b() -> None:
+    l, ab = photos(83.0, 11.0, 0.0)  # noqa: E741
+    settings = RegressionSettings(loss="mse")
+    assert loss_of(settings, "simple_unet", Prediction(ab, l)) == pytest.approx((33**2 + 11**2) / 3 / 110**2, rel=1e-5)
+
+
+def test_divergence_is_that_of_two_normals() -> None:
+    latent = Latent(torch.full((2, 3, 4, 5), 2.0), torch.full((2, 3, 4, 5), math.log(0.25)))
+    assert divergence(latent).item() == pytest.approx((4 + 0.25 - math.log(0.25) - 1) / 2)
+    assert divergence(Latent(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))).item() == 0
+    reference = torch.distributions.kl_divergence(
+        torch.distributions.Normal(latent.mean, (latent.log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(divergence(latent), reference.mean())
+
+
+def test_vae_adds_the_weighted_divergence() -> None:
+    l, ab = photos(50.0, 0.0, 0.0)  # noqa: E741
+    prediction = Prediction(ab, l, latent=Latent(torch.full((2, 1, 1, 1), 2.0), torch.zeros(2, 1, 1, 1)))
+    assert loss_of(VAESettings(kl_weight=0.5), "unet_vae", prediction) == pytest.approx(0.5 * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "architecture", "message"),
+    [
+        (VAESettings(), "unet", "objective 'vae' does not train 'unet': it fits unet_vae; .*name: regression"),
+        (RegressionSettings(), "unet_vae", "'regression' does not train 'unet_vae': it fits simple_unet, unet; .*vae"),
+    ],
+)
+def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create(settings, architecture)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "values"), [("unet", {"channels": 4, "depth": 1}), ("unet_vae", {"width": 0.1})]
+)
+def test_the_loss_of_a_batch_is_the_mean_over_its_photos(architecture: str, values: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    model = create_model(architecture, settings_of(architecture, values))
+    objective = create(VAESettings() if architecture == "unet_vae" else RegressionSettings(), architecture)
+    l, ab = torch.rand(3, 1, 24, 24) * 100, torch.randn(3, 2, 24, 24) * 20  # noqa: E741
+
+    def loss(start: int, stop: int) -> torch.Tensor:
+        batch = PhotoBatch(l[start:stop], ab[start:stop], list(range(start, stop)))
+        return next(objective.updates(model, batch)).loss
+
+    torch.testing.assert_close(loss(0, 3), (loss(0, 2) * 2 + loss(2, 3)) / 3)

@@ -1,0 +1,31 @@
+"""The state of a training, as its log tells it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.follow import progress, sentence
+
+STEP = {"step": 40, "steps": 100, "epoch": 2, "loss": 12.25, "images_per_second": 8.0, "learning_rate": 0.1}
+EPOCH = {"step": 20, "epoch": 1, "validation_loss": 9.5, "validation_ab_rmse": 3.0}
+
+
+@pytest.mark.parametrize("records", [[], [EPOCH]])
+def test_nothing_is_said_before_the_first_step(records: list[dict[str, float]]) -> None:
+    assert progress(records, 16) is None
+
+
+def test_the_last_records_count() -> None:
+    state = progress([{**STEP, "step": 10, "loss": 99.0}, EPOCH, STEP], 16)
+    assert state is not None
+    assert state.percent == 40.0
+    assert state.seconds_left == 120.0
+    assert sentence("unet", state, 5) == (
+        "unet: epoch 2 of 5, step 40 of 100, loss 12.25, validation 9.5, 8 images/s, 2 min 00 s left"
+    )
+
+
+def test_a_standstill_has_no_time_left() -> None:
+    state = progress([{**STEP, "images_per_second": 0.0}], 16)
+    assert state is not None
+    assert "left" not in sentence("unet", state, 5)
