@@ -175,7 +175,7 @@ def _linear_light(level: int) -> Fraction:
 def _f_of_cell(cell: int) -> int:
     t = Fraction(cell, 2**_CELL_BITS)
     if t <= _DELTA**3:
-        return round((t / (3 * _DELTA**2) + Fraction(4, 29)) * 2**_CUBE_ROOT_BITS)
+        return round((t / (3 * _DELTA**2) + Fraction(4, 29)) * (1 << _CUBE_ROOT_BITS))
     return _integer_root(cell << (3 * _CUBE_ROOT_BITS - _CELL_BITS), 3)
 
 

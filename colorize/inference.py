@@ -120,7 +120,8 @@ class Colorizer:
         height, width = rgb.shape[:2]
         scale = min(self.size / min(height, width), _LONGEST * self.size / max(height, width))
         seen = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = np.asarray(Image.fromarray(rgb).resize(seen, Image.Resampling.LANCZOS))
+        # Bicubic, like the photos it was trained on.
+        small = np.asarray(Image.fromarray(rgb).resize(seen, Image.Resampling.BICUBIC))
         lightness = np.ascontiguousarray(rgb_to_lab(small)[None, None, ..., 0], dtype=np.float32)
         device = next(self.model.parameters()).device
         with torch.inference_mode():
@@ -152,7 +153,7 @@ def _enlarged(ab: Floats, shape: tuple[int, ...], top: int, bottom: int) -> Floa
     left, right, across = _neighbours(ab.shape[2], shape[1], 0, shape[1])
     rows = ab[:, above] * (1 - down[:, None]) + ab[:, below] * down[:, None]
     wide = rows[:, :, left] * (1 - across) + rows[:, :, right] * across
-    return wide.transpose(1, 2, 0)
+    return wide.transpose(1, 2, 0).astype(np.float32, copy=False)
 
 
 def _rendered(lab: Floats) -> NDArray[np.uint8]:
@@ -165,7 +166,7 @@ def _rendered(lab: Floats) -> NDArray[np.uint8]:
     # Scale 0 is grey, which every screen shows at any L; between it and 1 halve the interval.
     low, high = np.zeros((len(colors), 1), np.float32), np.ones((len(colors), 1), np.float32)
     for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
+        middle = ((low + high) / 2).astype(np.float32)
         paler = _scaled(colors, middle)
         kept = np.abs(rgb_to_lab(lab_to_rgb(paler))[:, :1] - colors[:, :1]) <= _LIGHTNESS_TOLERANCE
         low, high = np.where(kept, middle, low), np.where(kept, high, middle)

@@ -14,7 +14,6 @@ _DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # On two busy cores Prefect's temporary server needs longer than the 20 s it is given by default.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # Scheduling, events and late runs are for a server that stays up; a flow of minutes only waits for them.
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
     # Per training, Ray Train starts processes for metrics and preemption that one machine has no use for; and its
@@ -32,12 +31,13 @@ def prepare(root: Path) -> None:
         root: the project's folder. Unless PREFECT_HOME or PREFECT_API_URL say otherwise, Prefect keeps its history of
             flow runs in `runs/.prefect`.
     """
-    home = root.resolve() / "runs" / ".prefect"
-    own_home = {"PREFECT_HOME": str(home), "PREFECT_MEMO_STORE_PATH": str(home / "memo_store.toml")}
-    for name, value in {**_DEFAULTS, **({} if _is_configured() else own_home)}.items():
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ and "PREFECT_HOME" not in os.environ:
+        home = root.resolve() / "runs" / ".prefect"
+        # Prefect makes its folder, but not the one that it is in.
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["PREFECT_HOME"] = str(home)
+        os.environ["PREFECT_MEMO_STORE_PATH"] = str(home / "memo_store.toml")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
 
-
-def _is_configured() -> bool:
-    return "PREFECT_API_URL" in os.environ or "PREFECT_HOME" in os.environ

@@ -94,9 +94,9 @@ def _check_data(settings: Settings, lab: Path) -> None:
     if not (lab / "index.json").is_file():
         raise ValueError(f"{lab / 'index.json'} does not exist: the data stages have not run; run `dvc repro` first")
     index = json.loads((lab / "index.json").read_text(encoding="utf-8"))
-    if index["size"] != settings.shards.size:
+    if index["height"] != settings.shards.size:
         raise ValueError(
-            f"{lab} holds photos of {index['size']} pixels, but params.yaml asks for "
+            f"{lab} holds photos of {index['height']} pixels, but params.yaml asks for "
             f"shards.size {settings.shards.size}; run `dvc repro` first"
         )
 

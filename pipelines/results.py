@@ -82,7 +82,7 @@ def register(
         **{name: str(done[name]) for name in ("device", "precision", "workers", "torch")},
         **lineage(root),
     }
-    card = model_card(item.folder, summary, baselines, photos_by_split(root / "data/lab"), tags)
+    card = model_card(item.folder, summary, baselines, _json(root / "data/lab/index.json")["photos"], tags)
     kept = {name: item.folder / "evaluation" / name for name in (evaluation.GRID, evaluation.ROWS, evaluation.SUMMARY)}
     project = {name: root / name for name in ("params.yaml", "dvc.lock") if (root / name).is_file()}
     return registry.register(item.folder, summary, tags, {"README.md": card.encode(), **kept, **project})
@@ -119,14 +119,6 @@ def write_report(items: Sequence[Plan], settings: Settings, root: Path) -> Path:
     report = gather(root, runs, settings.evaluation.primary, settings.evaluation.gallery)
     render(report, root / REPORT)
     return root / REPORT
-
-
-def photos_by_split(lab: Path) -> dict[str, int]:
-    """Number of photos of each split, from the index of the shards."""
-    counts: dict[str, int] = {}
-    for shard in _json(lab / "index.json")["shards"]:
-        counts[shard["split"]] = counts.get(shard["split"], 0) + shard["rows"]
-    return counts
 
 
 def _losses(item: Plan) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import PIL
@@ -128,13 +128,3 @@ def row_groups(rows: int, row_group: int) -> list[int]:
     """Photos in each row group of a shard: all full but the last."""
     full, rest = divmod(rows, row_group)
     return [row_group] * full + [rest] * (rest > 0)
-
-
-def digest(shards: Iterable[dict[str, object]]) -> str:
-    """The data digest: what training sees (splits, datasets, ids, pixels, row groups), not how it is stored.
-
-    Args:
-        shards: the entries of `index.json`, in order.
-    """
-    seen = [[shard[key] for key in ("split", "dataset", "row_groups", "logical")] for shard in shards]
-    return hashlib.sha256(json.dumps([FORMAT, ENCODING, WHITE_POINT, seen]).encode()).hexdigest()

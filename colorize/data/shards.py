@@ -1,10 +1,4 @@
-"""The folder of LAB shards: built from raw shards and splits, described by `index.json`, and verified.
-
-`index.json` holds the header that all shards share, `row_group`, `compression`, `photos` (number per split), `digest`
-(of what training sees) and `shards`: per shard `path`, `split`, `dataset`, `rows`, `row_groups` (photos in each),
-`bytes`, `sha256` of the file, `plan` and `logical` (digests of what was asked for and of what is in it). It is written
-last: where there is none, the folder is not finished.
-"""
+"""LAB shards built from raw shards and splits: photos decoded once, in parallel, into files that never half exist."""
 
 from __future__ import annotations
 
@@ -30,12 +24,7 @@ from colorize.progress import track
 from colorize.settings.sections import ImageSettings, ShardSettings
 from colorize.storage import TEMPORARY_PREFIX, sha256_file, write_json
 
-__all__ = ["INDEX", "BuildResult", "as_tensor", "build", "plan", "read_index", "verify"]
-
-INDEX = "index.json"
-_HEADER = ("format", "height", "width", "encoding", "white_point", "resampling")
-_OF_SHARD = ("plan", "logical")
-
+__all__ = ["INDEX", "BuildResult", "as_tensor", "build", "describe", "plan", "read_index", "verify", "write_index"]
 
 class PhotoLostError(ValueError):
     """A photo that ingest vouched for cannot be found, or is no longer what it was."""
@@ -88,8 +77,11 @@ def build(
     """
     plans = plan(splits, settings)
     old = _old_entries(out)
-    entries = {shard.path: _complete(out, shard, old.get(shard.path)) for shard in plans}
-    missing = [shard for shard in plans if entries[shard.path] is None]
+    entries: dict[str, dict[str, Any]] = {}
+    for shard in plans:
+        if (complete := _complete(out, shard, old.get(shard.path))) is not None:
+            entries[shard.path] = complete
+    missing = [shard for shard in plans if shard.path not in entries]
     removed = _remove_others(out, {shard.path for shard in plans} | ({INDEX} if not missing else set()))
     # The largest first, so that all workers end at about the same time.
     jobs = sorted(_locate(raw, missing), key=lambda job: (-len(job.places), job.shard.path))
@@ -97,105 +89,8 @@ def build(
     with closing(results):
         for entry in track(results, "shards", total=len(jobs)):
             entries[entry["path"]] = entry
-    index = _index([entry for shard in plans if (entry := entries[shard.path])], settings)
-    write_json(out / INDEX, index)
+    index = write_index(out, [entries[shard.path] for shard in plans], settings)
     return BuildResult(index, len(jobs), len(plans) - len(jobs), removed)
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of shards.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    path = Path(folder) / INDEX
-    try:
-        index: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing: run 'dvc repro shard' first") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); run 'dvc repro --force shard'") from error
-    return index
-
-
-def verify(folder: Path) -> list[str]:
-    """Compare every byte below a folder of shards with the index.
-
-    Returns:
-        One sentence per problem: damaged, missing and extra files, and an index that contradicts itself or them.
-    """
-    folder = Path(folder)
-    try:
-        index = read_index(folder)
-        shards = {entry["path"]: entry for entry in index["shards"]}
-        settings = ShardSettings(size=index["height"], row_group=index["row_group"], compression=index["compression"])
-    except (ValueError, KeyError, TypeError) as error:
-        return [str(error) if isinstance(error, ValueError) else f"{folder / INDEX} is damaged ({error!r})"]
-    problems = []
-    found = []
-    for path, entry in track(shards.items(), "verify", total=len(shards)):
-        file = folder / path
-        if not file.is_file():
-            problems.append(f"{file} is missing")
-            continue
-        try:
-            actual, header = _entry(folder, path)
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        found.append(actual)
-        differing = [key for key in (*actual, *entry) if actual.get(key) != entry.get(key)]
-        differing += [key for key in _HEADER if header.get(key) != index.get(key)]
-        if header.get("logical") != actual["logical"]:
-            differing.append("logical digest in its footer")
-        if differing:
-            problems.append(f"{file} differs from the index: {', '.join(dict.fromkeys(differing))}")
-    extra = _files(folder) - shards.keys() - {INDEX}
-    problems += [f"{folder / path} is not named by the index" for path in sorted(extra)]
-    if not problems and _as_written(_index(found, settings)) != (folder / INDEX).read_bytes():
-        problems.append(f"{folder / INDEX} contradicts the shards or was edited")
-    return problems
-
-
-def _index(entries: Sequence[Mapping[str, Any]], settings: ShardSettings) -> dict[str, Any]:
-    header = ShardPlan("", "", 0, (), settings).header()
-    photos = {name: sum(entry["rows"] for entry in entries if entry["split"] == name) for name in SPLITS}
-    return {
-        **{key: header[key] for key in _HEADER},
-        "row_group": settings.row_group,
-        "compression": settings.compression,
-        "photos": photos,
-        "digest": digest(entries),
-        "shards": list(entries),
-    }
-
-
-def _as_written(index: Mapping[str, Any]) -> bytes:
-    return (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _entry(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A shard's entry of the index, computed from its bytes, and its footer's header."""
-    file = folder / path
-    shard = Shard(file)
-    logical = LogicalDigest()
-    for number in range(len(shard.row_groups)):
-        group = shard.read(number)
-        for index, identity in enumerate(group.ids):
-            logical.add(identity, group.l[index], group.ab[index])
-    split, dataset, _ = path.split("/")
-    entry = {
-        "path": path,
-        "split": split.removeprefix("split="),
-        "dataset": dataset.removeprefix("dataset="),
-        "rows": shard.rows,
-        "row_groups": shard.row_groups,
-        "bytes": file.stat().st_size,
-        "sha256": sha256_file(file),
-        "plan": shard.header.get("plan"),
-        "logical": logical.hexdigest(),
-    }
-    return entry, shard.header
 
 
 def _complete(out: Path, shard: ShardPlan, old: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -219,13 +114,9 @@ def _old_entries(out: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
 def _remove_others(out: Path, named: set[str]) -> int:
     """Remove what the plan does not name; returns how many files, killed writers' temporaries and the index aside."""
-    others = sorted(_files(out) - named)
+    others = sorted(files_below(out) - named)
     for path in others:
         (out / path).unlink()
     for folder in sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True):
@@ -255,7 +146,7 @@ def _locate(raw: Path, shards: Sequence[ShardPlan]) -> Iterator[_Job]:
 def _write(raw: Path, out: Path, images: ImageSettings, job: _Job) -> dict[str, Any]:
     """Write one shard (in a worker process) and return its entry."""
     write_shard(out / job.shard.path, job.shard, _rows(raw / job.shard.dataset, images, job))
-    return _entry(out, job.shard.path)[0]
+    return describe(out, job.shard.path)
 
 
 def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:

@@ -53,7 +53,6 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
         ValueError: nothing is left to train on.
     """
     counts: Counter[str] = Counter()
-    by_dataset: dict[str, Counter[str]] = {}
     rows = []
     for row in groups.to_pylist():
         if not row["canonical"]:
@@ -63,7 +62,6 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
         else:
             split = split_of(row["split_group"], settings)
             counts[split] += 1
-            by_dataset.setdefault(row["dataset"], Counter())[split] += 1
             rows.append({"dataset": row["dataset"], "path": row["path"], "id": row["id"], "split": split})
     if not counts[TRAIN]:
         raise ValueError(
@@ -73,5 +71,4 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
     return pa.Table.from_pylist(rows, schema=SCHEMA), {
         "photos": groups.num_rows,
         **{name: counts[name] for name in ("copies", "flagged", *SPLITS)},
-        "by_dataset": {name: {split: by_dataset[name][split] for split in SPLITS} for name in sorted(by_dataset)},
     }

@@ -82,7 +82,6 @@ Predict = Callable[[NDArray[np.float32]], Colors]
 def evaluate(
     predict: Predict,
     batches: Iterable[Batch],
-    datasets: Mapping[str, str],
     weights: NDArray[np.float64],
     keep: Collection[str] = (),
 ) -> tuple[pa.Table, dict[str, NDArray[np.uint8]]]:
@@ -91,7 +90,6 @@ def evaluate(
     Args:
         predict: the colorizer.
         batches: LAB codes of the photos.
-        datasets: dataset of each id.
         weights: 256×256, the class weight of each code of (a, b).
         keep: ids whose colorized photos are wanted.
 
@@ -103,12 +101,12 @@ def evaluate(
     for batch in batches:
         lightness, ab = lab_from_code(batch.l, batch.ab)
         colors = predict(lightness)
-        for index, identity in enumerate(batch.ids):
+        for index, (identity, dataset) in enumerate(zip(batch.ids, batch.datasets, strict=True)):
             truth = _lab(lightness[index], ab[index])
             predicted = _lab(lightness[index], colors.ab[index])
             own = None if colors.lightness is None else _lab(colors.lightness[index], colors.ab[index])
             measures, rgb = _measure(truth, predicted, weights[batch.ab[index, 0], batch.ab[index, 1]], own)
-            rows.append({"id": identity, "dataset": datasets[identity], **measures})
+            rows.append({"id": identity, "dataset": dataset, **measures})
             if identity in keep:
                 kept[identity] = rgb
     return pa.Table.from_pylist(rows, schema=SCHEMA), kept
@@ -231,22 +229,21 @@ class _Evaluation:
     """The test split, ready to measure one colorizer after another on it."""
 
     def __init__(self, lab: Path, statistics: Path, settings: EvaluationSettings) -> None:
-        self.lab = lab
-        self.batch_size = settings.batch_size
+        self.loader = Loader(lab, SPLIT, settings.batch_size, seed=0, shuffle=False)
         self.statistics: Statistics = load_statistics(statistics)
         self.weights = rebalancing_weights(self.statistics.histogram)
-        self.datasets = _datasets(lab)
-        self.gallery = gallery_ids(self.datasets, settings.gallery)
+        datasets: dict[str, str] = {}
+        for batch in self.batches():
+            datasets.update(zip(batch.ids, batch.datasets, strict=True))
+        self.gallery = gallery_ids(datasets, settings.gallery)
         self.originals = self._read_originals()
 
     def batches(self) -> Iterator[Batch]:
-        loader = Loader(self.lab, SPLIT, self.batch_size, 0, shuffle=False, flip=False, drop_last=False)
-        return loader.batches(0)
+        return self.loader.batches(0)
 
     def write(self, name: str, predict: Predict, folder: Path) -> dict[str, float]:
-        total = -(-len(self.datasets) // self.batch_size)
-        batches = track(self.batches(), f"evaluate {name}", total)
-        rows, pictures = evaluate(predict, batches, self.datasets, self.weights, set(self.gallery))
+        batches = track(self.batches(), f"evaluate {name}", len(self.loader))
+        rows, pictures = evaluate(predict, batches, self.weights, set(self.gallery))
         summary = summarise(rows)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / ROWS) as temporary:
@@ -319,16 +316,6 @@ def _measure(
 def _lab(lightness: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
     """1×H×W and 2×H×W to H×W×3."""
     return np.ascontiguousarray(np.concatenate([lightness, ab]).transpose(1, 2, 0))
-
-
-def _datasets(lab: Path) -> dict[str, str]:
-    """Dataset of every photo of the test split, from the shards' paths and their id column alone."""
-    datasets: dict[str, str] = {}
-    for shard in sorted(lab.glob(f"split={SPLIT}/dataset=*/part-*.parquet")):
-        name = shard.parent.name.removeprefix("dataset=")
-        ids = pq.ParquetFile(shard).read(columns=["id"])["id"].to_pylist()
-        datasets.update((identity, name) for identity in ids)
-    return datasets
 
 
 def _digest(rows: pa.Table) -> str:

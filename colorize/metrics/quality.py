@@ -38,7 +38,8 @@ def ssim(truth: Rgb, prediction: Rgb) -> float:
     """
     from skimage.metrics import structural_similarity
 
-    return float(structural_similarity(truth, prediction, channel_axis=-1, data_range=255, win_size=7))
+    similarity = structural_similarity(truth, prediction, channel_axis=-1, data_range=255, win_size=7)  # type: ignore[no-untyped-call]
+    return float(similarity)
 
 
 def ab_rmse(truth: Floats, prediction: Floats) -> float:
@@ -61,7 +62,7 @@ def ciede2000(truth: Floats, prediction: Floats) -> tuple[float, float]:
     """
     from skimage.color import deltaE_ciede2000
 
-    difference = deltaE_ciede2000(truth.astype(np.float64), prediction.astype(np.float64))
+    difference = deltaE_ciede2000(truth.astype(np.float64), prediction.astype(np.float64))  # type: ignore[no-untyped-call]
     return float(difference.mean()), float(np.percentile(difference, 95))
 
 

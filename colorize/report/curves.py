@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT = 420, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 30
+WIDTH, HEIGHT = 420, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
 #: Points a line is thinned to: more cannot be told apart at this width.
 _POINTS = 240
 
@@ -86,12 +86,14 @@ def chart(lines: Sequence[Line], x_label: str, title: str) -> str:
         parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in x_ticks:
         x = at(tick, y_low)[0]
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{escape(x_label)}</text>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 23}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(x_label)}</text>')
     for line in lines:
         spots = [at(*point) for point in _thinned(line.points)]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
-        parts.append(f'<path class="{line.style} tone-{line.tone}" d="{path}"><title>{escape(line.label)}</title></path>')
+        parts.append(
+            f'<path class="{line.style} tone-{line.tone}" d="{path}"><title>{escape(line.label)}</title></path>'
+        )
         if line.style != "faint":
             parts += [f'<circle class="dot tone-{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in spots]
     return "".join([*parts, "</svg>"])

@@ -148,17 +148,20 @@ def _model(folder: Path, primary: str) -> Entry | None:
         return None
     facts = _json(folder / "model" / "model.json")
     name = str(facts.get("architecture") or folder.name.rpartition("-")[0])
-    return _entry(name, folder.name, folder / "evaluation", primary, read_log(folder / "log.jsonl"), facts)
+    rows, summary, (low, high) = _measured(folder / "evaluation", primary)
+    return Entry(name, folder.name, rows, summary, low, high, read_log(folder / "log.jsonl"), facts)
 
 
 def _baseline(folder: Path, primary: str) -> Entry | None:
-    return _entry(folder.name, "", folder, primary, Log(), {}) if (folder / ROWS).is_file() else None
+    if not (folder / ROWS).is_file():
+        return None
+    rows, summary, (low, high) = _measured(folder, primary)
+    return Entry(folder.name, "", rows, summary, low, high)
 
 
-def _entry(name: str, run: str, evaluation: Path, primary: str, log: Log, facts: dict[str, Any]) -> Entry:
+def _measured(evaluation: Path, primary: str) -> tuple[pa.Table, dict[str, float], tuple[float, float]]:
     rows = pq.read_table(evaluation / ROWS)
-    low, high = interval(rows[primary].to_numpy())
-    return Entry(name, run, rows, summarise(rows), low, high, log, facts)
+    return rows, summarise(rows), interval(rows[primary].to_numpy())
 
 
 def _ranked(entries: list[Entry], primary: str) -> list[Entry]:
@@ -180,12 +183,13 @@ def _gallery(root: Path, report: Report, photos: int) -> list[GalleryPhoto]:
     for folder in folders:
         ids &= {path.stem for path in folder.glob("*.png")}
     known = report.baselines[:1] or report.models[:1]
-    datasets = {row["id"]: row["dataset"] for row in known[0].rows.to_pylist()} if known else {}
-    errors = [dict(zip(e.rows["id"].to_pylist(), e.rows["ab_rmse"].to_pylist(), strict=True)) for e in models]
+    datasets = _by_photo(known[0], "dataset") if known else {}
+    errors = [_by_photo(entry, "ab_rmse") for entry in models]
+    greys = next((_by_photo(entry, "ab_rmse") for entry in report.baselines if entry.name == baselines.GREY), {})
     shown = gallery_ids({identity: datasets.get(identity, "") for identity in ids}, photos)
     gallery = []
     for identity in shown:
-        columns = [("grey", grey, None), ("truth", truth, None)]
+        columns = [("grey", grey, greys.get(identity)), ("truth", truth, None)]
         columns += [
             (entry.name, folder, error.get(identity))
             for entry, folder, error in zip(models, folders, errors, strict=True)
@@ -197,6 +201,10 @@ def _gallery(root: Path, report: Report, photos: int) -> list[GalleryPhoto]:
         ]
         gallery.append(GalleryPhoto(identity, datasets.get(identity, ""), shots))
     return gallery
+
+
+def _by_photo(entry: Entry, column: str) -> dict[str, Any]:
+    return dict(zip(entry.rows["id"].to_pylist(), entry.rows[column].to_pylist(), strict=True))
 
 
 def _colors(path: Path) -> Colors | None:
@@ -213,7 +221,7 @@ def _lineage(root: Path, report: Report) -> dict[str, str]:
     index = _json(root / "data" / "lab" / "index.json")
     facts = {
         "git commit": _commit(root),
-        "data digest": str(index.get("logical_digest") or index.get("digest") or ""),
+        "data digest": str(index.get("digest", "")),
         **{f"run of {entry.name}": entry.run for entry in sorted(report.models, key=lambda entry: entry.name)},
     }
     return {name: value for name, value in facts.items() if value}

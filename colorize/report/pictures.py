@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 #: Half the side, in CIELAB units, of the part of the ab plane that is drawn; every sRGB colour lies inside.
 AB_RANGE = 110
-_DENSITY_LIGHTNESS = 62.0
+_DENSITY_LIGHTNESS = 58.0
 
 
 def data_uri(picture: Image.Image, quality: int = 82) -> str:
@@ -49,7 +49,7 @@ def thumbnail_of_file(path: Path, quality: int = 82) -> str | None:
 
 
 def ab_density(histogram: NDArray[np.int64]) -> str:
-    """The ab plane in its own colours, as opaque as the training photos are frequent there (on a log scale).
+    """The ab plane in its own colours, the more opaque the more pixels have them (root of a log scale).
 
     Args:
         histogram: 256×256 pixel counts by the codes of a (first axis) and b.
@@ -61,7 +61,8 @@ def ab_density(histogram: NDArray[np.int64]) -> str:
 
     window = slice(128 - AB_RANGE, 128 + AB_RANGE + 1)
     counts = histogram[window, window].T[::-1].astype(np.float64)
-    frequency = np.log1p(counts) / max(1.0, float(np.log1p(counts.max())))
+    # The root, so that what is rare can still be seen against a light page.
+    frequency = np.sqrt(np.log1p(counts) / max(1.0, float(np.log1p(counts.max()))))
     axis = np.arange(-AB_RANGE, AB_RANGE + 1, dtype=np.float32)
     a, b = np.meshgrid(axis, axis[::-1])
     lab = np.stack([np.full_like(a, _DENSITY_LIGHTNESS), a, b], axis=-1)

@@ -37,7 +37,7 @@ class Verdict:
 
 
 METRICS = (
-    Metric("ab_error_rebalanced", "ab error, rebalanced", "less", 2, "distance in ab, rare colours weigh more"),
+    Metric("ab_error_rebalanced", "rebalanced ab error", "less", 2, "distance in ab, rare colours weigh more"),
     Metric("ab_rmse", "ab RMSE", "less", 2, "root mean square over pixels and both channels, CIELAB units"),
     Metric("ciede2000_mean", "ΔE2000", "less", 2, "perceived difference CIEDE2000, mean over pixels"),
     Metric("ciede2000_p95", "ΔE2000 p95", "less", 2, "perceived difference CIEDE2000, 95th percentile of the pixels"),
@@ -77,8 +77,7 @@ def render(report: Report, path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
-    environment.filters["spaced"] = spaced
-    environment.filters["source"] = lambda name: Markup(environment.loader.get_source(environment, name)[0])  # type: ignore[union-attr]  # noqa: S704
+    environment.filters["name"] = title
     page = environment.get_template("index.html.j2").render(
         report=report,
         metrics=_metrics(report),
@@ -101,7 +100,7 @@ def _verdict(report: Report) -> Verdict | None:
     comparison = report.verdict
     if comparison is None:
         return None
-    model, baseline = (spaced(entries[0].name) for entries in (report.models, report.baselines))
+    model, baseline = (title(entries[0].name) for entries in (report.models, report.baselines))
     metric = _primary(report).title
     figures = f"{comparison.first:.2f} against {comparison.second:.2f} for the {baseline} baseline"
     photos = f"measured on {comparison.photos} test photos"
@@ -113,7 +112,7 @@ def _verdict(report: Report) -> Verdict | None:
         sentence = f"The best one, {model}, has a {metric} of {figures}, {_difference(comparison)}, {photos}."
     else:
         headline = f"No model is measurably better than the {baseline} baseline."
-        sentence = f"The best one, {model}, has a {metric} of {figures}; the 95 % interval of the difference, "
+        sentence = f"The best one, {model}, has a {metric} of {figures}; the 95 % interval of the difference, "
         sentence += f"{comparison.low:+.2f} to {comparison.high:+.2f}, includes zero ({photos})."
     return Verdict(headline, sentence, _runner_up(report))
 
@@ -122,27 +121,27 @@ def _runner_up(report: Report) -> str | None:
     comparison = report.runner_up
     if comparison is None:
         return None
-    second = spaced(report.models[1].name)
+    second = title(report.models[1].name)
     if comparison.first_is_better:
         return f"Next: {second}, {comparison.second:.2f}. The champion's error is {_difference(comparison)}."
     return (
         f"Next: {second}, {comparison.second:.2f}, which these photos cannot tell apart from the champion "
-        f"(95 % interval of the difference {comparison.low:+.2f} to {comparison.high:+.2f})."
+        f"(95 % interval of the difference {comparison.low:+.2f} to {comparison.high:+.2f})."
     )
 
 
 def _difference(comparison: Comparison) -> str:
-    """The difference in words: "1.23 less (12 %; 95 % interval 1.01 to 1.45)"."""
+    """The difference in words: "1.23 less (12 %; 95 % interval 1.01 to 1.45)"."""
     sign = -1 if comparison.difference < 0 else 1
     low, high = sorted((sign * comparison.low, sign * comparison.high))
     share = 100 * abs(comparison.difference) / abs(comparison.second) if comparison.second else 0.0
     word = "less" if sign < 0 else "more"
-    return f"{abs(comparison.difference):.2f} {word} ({share:.0f} %; 95 % interval {low:.2f} to {high:.2f})"
+    return f"{abs(comparison.difference):.2f} {word} ({share:.0f} %; 95 % interval {low:.2f} to {high:.2f})"
 
 
-def spaced(name: str) -> str:
-    """A name as people read it: unet_vae becomes "unet vae"."""
-    return name.replace("_", " ")
+def title(name: str) -> str:
+    """What the page calls a model or a baseline; models go by the name one types."""
+    return {"mean_color": "mean colour"}.get(name, name)
 
 
 def _primary(report: Report) -> Metric:
@@ -173,17 +172,18 @@ def _truth(report: Report) -> dict[str, float]:
 def _winners(report: Report, metric: Metric) -> set[str]:
     """Names with the best value as it is printed: equal figures share the mark."""
     truth = _truth(report).get(metric.key, 0.0)
-    distance = {
-        "less": lambda value: value,
-        "more": lambda value: -value,
-        "truth": lambda value: abs(value - truth),
-    }[metric.goal]
     values = {
-        entry.name: round(distance(entry.summary[metric.key]), metric.digits)
+        entry.name: round(_badness(metric, entry.summary[metric.key], truth), metric.digits)
         for entry in [*report.models, *report.baselines]
         if metric.key in entry.summary
     }
     return {name for name, value in values.items() if value == min(values.values())} if len(values) > 1 else set()
+
+
+def _badness(metric: Metric, value: float, truth: float) -> float:
+    if metric.goal == "truth":
+        return abs(value - truth)
+    return value if metric.goal == "less" else -value
 
 
 def _intervals(report: Report) -> list[tuple[Entry, float, float, float]]:
@@ -209,6 +209,6 @@ def _charts(report: Report) -> list[tuple[str, Markup]]:
             curves.Line("validation loss", entry.log.validation, tone),
         ]
         if drawn := [line for line in lines if line.points]:
-            title = f"Loss of {entry.name}"
-            charts.append((title, curves.chart(drawn, "epoch", f"{title}: training and validation by epoch")))
-    return [(title, Markup(svg)) for title, svg in charts]  # noqa: S704 - our own SVG, its texts are escaped
+            heading = f"Loss of {entry.name}"
+            charts.append((heading, curves.chart(drawn, "epoch", f"{heading}: training and validation by epoch")))
+    return [(heading, Markup(svg)) for heading, svg in charts]

@@ -55,13 +55,20 @@ class IngestSettings(Section):
 
 
 class DedupeSettings(Section):
-    """When two photos are the same picture (distances are differing bits of a perceptual code)."""
+    """When two photos are the same picture. Codes differ by bits of 64, thumbnails by grey levels of 255."""
 
-    radius: int = Field(10, ge=0, le=32, description="bits of 64: candidates")
-    verify_difference: float = Field(
-        12.0, ge=0, description="mean absolute difference, in grey levels, of 32x32 thumbnails of evened contrast"
-    )
-    related_radius: int = Field(6, ge=0, le=32, description="bits of 64: mirrored copies, same split but kept")
+    radius: int = Field(12, ge=0, le=32, description="bits by which the codes of copies differ at most")
+    verify_difference: float = Field(16.0, ge=0, description="mean difference of two copies' thumbnails at most")
+    related_difference: float = Field(22.0, ge=0, description="up to here no copies, but kept in one split")
+    related_radius: int = Field(6, ge=0, le=32, description="bits by which the codes of mirrored copies differ at most")
+
+    @model_validator(mode="after")
+    def _copies_are_related(self) -> DedupeSettings:
+        if self.related_difference < self.verify_difference:
+            raise ValueError(
+                f"related_difference {self.related_difference} is below verify_difference {self.verify_difference}"
+            )
+        return self
 
 
 class SplitSettings(Section):

@@ -19,7 +19,7 @@ FINGERPRINT = "f" * 64
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "data" / "lab").mkdir(parents=True)
-    (tmp_path / "data" / "lab" / "index.json").write_text('{"size": 32, "shards": []}')
+    (tmp_path / "data" / "lab" / "index.json").write_text('{"height": 32}')
     (tmp_path / "data" / "statistics.json").write_text("{}")
     (tmp_path / "requirements.lock").write_text("")
     return tmp_path

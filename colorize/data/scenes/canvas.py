@@ -148,7 +148,8 @@ class Canvas:
         down = np.maximum(self.y[top:] - np.float32(horizon), np.float32(0.5))
         enlarge = np.float32(depth) / down
         side = (self.x - np.float32(vanishing * self.width)) * enlarge
-        start = np.float32(1 << 20)
+        # Off the tile's lines of symmetry, which would otherwise meet the vanishing point.
+        start = np.float32((1 << 20) + self.between(0.18, 0.32) * noise.TILE)
         return Plane(top, down / np.float32(depth), side + start, enlarge * np.float32(depth * tilt), side / depth)
 
     def stencil(self, shapes: Sequence[Sequence[tuple[float, float]]], colour: Colour) -> None:

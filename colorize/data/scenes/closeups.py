@@ -25,7 +25,7 @@ class Patch:
 def patch(
     canvas: Canvas, x: float, y: float, heading: tuple[float, float], length: float, *, width: float
 ) -> Patch | None:
-    """Coordinates -1..1 inside an ellipse around (x, y): half axes `length` along the unit vector `heading`, `width`."""
+    """Coordinates -1..1 inside an ellipse around (x, y): half axes `length` along a unit vector, and `width`."""
     reach = max(length, width) * 1.15
     area = canvas.box(x - reach, y - reach, x + reach, y + reach)
     if area is None:
@@ -33,7 +33,8 @@ def patch(
     x0, y0, x1, y1 = area
     dx, dy = canvas.x[:, x0:x1] - np.float32(x), canvas.y[y0:y1] - np.float32(y)
     c, s = heading
-    along, across = (dx * c + dy * s) / length, (dy * c - dx * s) / width
+    along = ((dx * c + dy * s) / length).astype(np.float32)
+    across = ((dy * c - dx * s) / width).astype(np.float32)
     return Patch(y0, x0, along, across)
 
 
@@ -243,7 +244,7 @@ def _ball(
 
 
 def _orange(canvas: Canvas, x: float, y: float, radius: float) -> None:
-    _ball(canvas, x, y, radius, ((116, 44, 4), (232, 122, 14), (255, 182, 62)), rough=0.16, gloss=0.45)
+    _ball(canvas, x, y, radius, ((116, 44, 4), (232, 122, 14), (255, 182, 62)), rough=0.1, gloss=0.45)
 
 
 def _lemon(canvas: Canvas, x: float, y: float, radius: float) -> None:

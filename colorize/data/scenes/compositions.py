@@ -96,10 +96,10 @@ def forest(canvas: Canvas) -> None:
     """Firs, row before row, with mist between them."""
     horizon = canvas.height * canvas.between(0.22, 0.36)
     haze = sky.day(canvas, horizon, 0.25) if canvas.random.random() < 0.6 else sky.overcast(canvas, horizon)
-    mist = mix(haze, (138, 186, 178), 0.65)
+    mist = mix(haze, (128, 188, 176), 0.75)
     for i in range(5):
         base = horizon + (canvas.height - horizon) * (0.14 + 0.2 * i)
-        share = 0.62 - 0.155 * i
+        share = 0.56 - 0.14 * i
         backdrop = tuple(mix(colour, mist, share) for colour in plants.CONIFER[:2])
         land.hills(canvas, base - canvas.unit * (7 + 3 * i), canvas.unit * 3, backdrop, mist, share=0.0)
         size = canvas.unit * (15 + 9 * i)

@@ -146,7 +146,9 @@ def _copy(name: str, seed: int, number: int, special: Special, turn: int) -> Pla
     original = _ordinary(other, seed, source)
     path = _path(name, number)
     if other == name == "landscape-pictures":
-        path = original.path.removesuffix(".jpg") + "_(2).jpg"
+        # A number for each sort of copy: two of them may have one original.
+        count = {"mirrored": 3, "grey-copy": 4}.get(special, 2)
+        path = original.path.removesuffix(".jpg") + f"_({count}).jpg"
     quality = original.quality if special == "exact-copy" else 62 if special == "re-encoded" else 84
     return Planned(
         path,

@@ -7,7 +7,7 @@ import numpy as np
 from colorize.data.scenes.canvas import Canvas, Colour, mix, ramp
 from colorize.data.scenes.noise import Field, smooth
 
-CONIFER: tuple[Colour, ...] = ((10, 30, 18), (30, 66, 36), (72, 112, 58))
+CONIFER: tuple[Colour, ...] = ((8, 32, 16), (26, 78, 34), (82, 136, 52))
 BROADLEAF: tuple[Colour, ...] = ((20, 42, 14), (56, 98, 28), (120, 158, 58))
 AUTUMN: tuple[tuple[Colour, ...], ...] = (
     ((110, 44, 10), (210, 104, 22), (250, 170, 58)),
@@ -98,7 +98,7 @@ def ground_shadow(canvas: Canvas, column: float, row: float, radius: float) -> N
         (canvas.x[:, x0:x1] - np.float32(centre)) / np.float32(radius),
         (canvas.y[y0:y1] - np.float32(row)) / np.float32(flat),
     )
-    canvas.blend((14, 30, 16), smooth_bump(aside * aside + down * down) * np.float32(0.62), y0, x0)
+    canvas.blend((14, 20, 16), smooth_bump(aside * aside + down * down) * np.float32(0.62), y0, x0)
 
 
 def smooth_bump(distance: Field) -> Field:

@@ -17,7 +17,7 @@ def sea(canvas: Canvas, horizon: float, far: Colour, near: Colour, haze: Colour,
     swell = noise.sample(ripples, plane.u * np.float32(0.22), plane.v * np.float32(0.22))
     body = np.clip(plane.near * np.float32(0.9) + swell * np.float32(0.12), 0, 1)
     water = ramp((mix(far, haze, 0.35), far, mix(far, near, 0.6), near), body)
-    relief = waves * np.float32(0.75) + swell * np.float32(0.4)
+    relief = (waves * np.float32(0.75) + swell * np.float32(0.4)) * smooth(-0.01, 0.05, plane.near)
     for channel, gain in enumerate((26, 32, 32)):
         water[channel] += relief * np.float32(gain)
     canvas.blend(water, 1.0, plane.top)

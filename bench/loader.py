@@ -1,0 +1,115 @@
+"""Shuffled and sequential reading of LAB shards, over copying the same bytes in memory.
+
+Usage: python bench/loader.py [PHOTOS]; shards of made-up photos of 3×256×256 bytes are written to a temporary folder.
+The memcpy is of shuffled photos into batches of 64. Peers: the same shards read by pyarrow row group by row group, and
+one .npy file per photo. All take turns in one process; best of five rounds, wall clock, page cache warm.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+
+from colorize.data.loader import Loader
+from colorize.data.shard_file import Row, write_shard
+from colorize.data.shard_plan import Photo, ShardPlan
+from colorize.data.shards import describe, write_index
+from colorize.settings.sections import ShardSettings
+
+SIZE = 256
+BATCH = 64
+ROUNDS = 5
+
+
+def write(folder: Path, compression: str, pixels: np.ndarray) -> Path:
+    """A folder of shards of one split."""
+    settings = ShardSettings(size=SIZE, rows=512, row_group=64, compression=compression)
+    plans = []
+    for number, start in enumerate(range(0, len(pixels), 512)):
+        part = pixels[start : start + 512]
+        photos = tuple(Photo(f"{start + index:064x}", f"{start + index}.jpg") for index in range(len(part)))
+        plans.append(ShardPlan("train", "made-up", number, photos, settings))
+        rows = (
+            Row(photo.id, lab[0].tobytes(), lab[1:].tobytes(), SIZE, SIZE)
+            for photo, lab in zip(photos, part, strict=True)
+        )
+        write_shard(folder / plans[-1].path, plans[-1], rows)
+    write_index(folder, [describe(folder, plan.path) for plan in plans], settings)
+    return folder
+
+
+def memcpy(pixels: np.ndarray) -> None:
+    """Shuffled photos into fresh batches: what every loader has to do at least."""
+    order = np.random.default_rng(1).permutation(len(pixels))
+    for start in range(0, len(order), BATCH):
+        some = order[start : start + BATCH]
+        batch = np.empty((len(some), 3, SIZE, SIZE), np.uint8)
+        for index, place in enumerate(some):
+            batch[index] = pixels[place]
+
+
+def ours(folder: Path, *, shuffle: bool, flip: bool = False) -> None:
+    """An epoch of our loader."""
+    for batch in Loader(folder, "train", BATCH, 1, shuffle=shuffle, flip=flip).batches(0):
+        assert batch.l.shape[0]
+
+
+def row_groups(folder: Path) -> None:
+    """All pixels by pyarrow, not shuffled."""
+    for path in sorted(folder.rglob("*.parquet")):
+        file = pq.ParquetFile(path, memory_map=True)
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group, columns=["l", "ab"])
+            for name in ("l", "ab"):
+                np.frombuffer(table[name].chunk(0).buffers()[1], np.uint8).copy()
+
+
+def single_files(folder: Path, count: int) -> None:
+    """One file per photo, shuffled."""
+    order = np.random.default_rng(1).permutation(count)
+    for start in range(0, count, BATCH):
+        np.stack([np.load(folder / f"{place}.npy") for place in order[start : start + BATCH]])
+
+
+def main() -> None:
+    """Print the table."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    generator = np.random.default_rng(1)
+    pixels = generator.integers(0, 16, (count, 3, SIZE, SIZE), np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        none, lz4 = (write(folder / kind, kind, pixels) for kind in ("none", "lz4"))
+        for index, lab in enumerate(pixels):
+            np.save(folder / f"{index}.npy", lab)
+        ways: dict[str, Callable[[], None]] = {
+            "limit: memcpy": lambda: memcpy(pixels),
+            "ours, shuffled": lambda: ours(none, shuffle=True),
+            "ours, shuffled, flip": lambda: ours(none, shuffle=True, flip=True),
+            "ours, sequential": lambda: ours(none, shuffle=False),
+            "ours, shuffled, lz4": lambda: ours(lz4, shuffle=True),
+            "pyarrow row groups": lambda: row_groups(none),
+            ".npy files": lambda: single_files(folder, count),
+        }
+        best = dict.fromkeys(ways, float("inf"))
+        for _ in range(ROUNDS):
+            for way, read in ways.items():
+                start = time.perf_counter()
+                read()
+                best[way] = min(best[way], time.perf_counter() - start)
+    print(f"{count} photos of 3x{SIZE}x{SIZE}, batches of {BATCH}: seconds per 1,000 photos")
+    for way, seconds in best.items():
+        print(f"  {way:22}{1000 * seconds / count:8.3f}{seconds / best['limit: memcpy']:8.2f} x memcpy")
+    print(
+        f"resident at the end: {psutil.Process().memory_info().rss / 2**20:.0f} MiB, pixels {pixels.nbytes / 2**20:.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

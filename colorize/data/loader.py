@@ -1,0 +1,266 @@
+"""Batches of LAB photos for training and evaluation: the same global batches for any number of workers.
+
+The order of an epoch is a pure function of (seed, epoch) and of how many photos each row group has. Row groups are
+shuffled over all shards and datasets; then the photos of each window of 16 shuffled row groups are shuffled together.
+So a batch mixes up to 16 places of the data, and reading touches only 16 row groups at a time. With the default row
+group a window holds 1,024 photos.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colorize.data.shard_file import RowGroup, Shard
+from colorize.data.shards import read_index
+from colorize.data.splits import SPLITS
+
+WINDOW = 16  # row groups that are shuffled together and read at a time
+_AHEAD = 3  # batches prepared before they are asked for
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photos of one step.
+
+    Attributes:
+        ids: N ids.
+        datasets: N names.
+        l: uint8, N×1×H×W, code of the lightness.
+        ab: uint8, N×2×H×W, code of a and b.
+    """
+
+    ids: list[str]
+    datasets: list[str]
+    l: NDArray[np.uint8]  # noqa: E741 - the field's own name
+    ab: NDArray[np.uint8]
+
+
+def epoch_order(row_groups: Sequence[int], seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of an epoch.
+
+    Args:
+        row_groups: number of photos in each row group.
+        seed: of the run.
+        epoch: from 0.
+
+    Returns:
+        int64, photos×2: number of the row group, and row in it; every photo once.
+    """
+    natural = natural_order(row_groups)
+    place = np.empty(len(row_groups), np.int64)  # of each row group among the shuffled ones
+    place[np.argsort(_hash(np.arange(len(row_groups)), seed, epoch, "row groups"), kind="stable")] = np.arange(
+        len(row_groups)
+    )
+    window = place[natural[:, 0]] // WINDOW
+    return natural[np.lexsort((_hash(np.arange(len(natural)), seed, epoch, "photos"), window))]
+
+
+def natural_order(row_groups: Sequence[int]) -> NDArray[np.int64]:
+    """The order in which the photos lie in the shards, in the form of `epoch_order`."""
+    sizes = np.asarray(row_groups, np.int64)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.stack([groups, rows], axis=1).astype(np.int64)
+
+
+def mirrored(ids: Sequence[str], seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which photos are mirrored left to right in an epoch: half of them, by a hash of (seed, epoch, id)."""
+    numbers = np.array([int(identity[:16], 16) for identity in ids], np.uint64)
+    return (_hash(numbers, seed, epoch, "mirror") >> np.uint64(63)).astype(np.bool_)
+
+
+class Loader:
+    """One worker's share of the batches of a split.
+
+    Args:
+        lab: folder of the LAB shards.
+        split: train, validation or test.
+        batch_size: photos in a global batch, over all workers; the last one of an epoch may have fewer.
+        seed: of the order and of the mirroring.
+        rank: of this worker, from 0.
+        world_size: number of workers.
+        shuffle: otherwise photos come as they lie in the shards.
+        flip: mirror half of the photos, others in every epoch.
+        drop_last: leave out the last global batch if it is not full.
+
+    Attributes:
+        photos: number of photos of the split.
+        size: height and width of the photos, pixels.
+
+    Raises:
+        ValueError: the shards are missing or damaged, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        lab: Path,
+        split: str,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        shuffle: bool = True,
+        flip: bool = False,
+        drop_last: bool = False,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split is {split!r}: expected one of {', '.join(SPLITS)}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: expected at least 1")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank is {rank}: expected 0 to {world_size - 1} for world_size {world_size}")
+        index = read_index(lab)
+        shards = [entry for entry in index["shards"] if entry["split"] == split]
+        self._groups = [
+            _Place(Path(lab) / entry["path"], number, entry["dataset"])
+            for entry in shards
+            for number in range(len(entry["row_groups"]))
+        ]
+        self._row_groups = [rows for entry in shards for rows in entry["row_groups"]]
+        self._shape = (int(index["height"]), int(index["width"]))
+        self.photos: int = sum(self._row_groups)
+        self.size = self._shape[0]
+        self._batch_size, self._seed, self._rank, self._world_size = batch_size, seed, rank, world_size
+        self._shuffle, self._flip, self._drop_last = shuffle, flip, drop_last
+
+    def __len__(self) -> int:
+        """Global batches in an epoch."""
+        full, rest = divmod(self.photos, self._batch_size)
+        return full if self._drop_last or not rest else full + 1
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """This worker's slices of the global batches of an epoch, prepared by a thread while others are used.
+
+        A global batch of n photos is cut into `world_size` slices that differ by one photo at most. Where it has
+        fewer photos than there are workers, some get a batch of no photos: every worker takes part in every step.
+
+        Args:
+            epoch: from 0.
+            start: global batch to begin with; what follows is the same as in an epoch from the beginning.
+
+        Raises:
+            ValueError: `start` is beyond the epoch, or a shard is damaged.
+        """
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start is {start}: an epoch has {len(self)} global batches")
+        return self._batches(epoch, start)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        order = epoch_order(self._row_groups, self._seed, epoch) if self._shuffle else natural_order(self._row_groups)
+        reader = _Reader(self._groups, self._shape)
+        waiting: deque[Future[Batch]] = deque()
+        executor = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        try:
+            for number in range(start, len(self)):
+                places = self._slice(order[number * self._batch_size : (number + 1) * self._batch_size])
+                waiting.append(executor.submit(reader.read, places, self._mirror(epoch)))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def _slice(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
+        begin, end = (len(batch) * rank // self._world_size for rank in (self._rank, self._rank + 1))
+        return batch[begin:end]
+
+    def _mirror(self, epoch: int) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
+        if self._flip:
+            return lambda ids: mirrored(ids, self._seed, epoch)
+        return lambda ids: np.zeros(len(ids), np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row group lies."""
+
+    path: Path
+    number: int
+    dataset: str
+
+
+class _Reader:
+    """Assembles batches; holds the shards and row groups of about one window."""
+
+    def __init__(self, groups: Sequence[_Place], shape: tuple[int, int]) -> None:
+        self._places = groups
+        self._shape = shape
+        self._shards: _Recent[Shard] = _Recent(WINDOW)
+        self._groups: _Recent[RowGroup] = _Recent(WINDOW)
+
+    def read(self, places: NDArray[np.int64], mirror: Callable[[Sequence[str]], NDArray[np.bool_]]) -> Batch:
+        height, width = self._shape
+        l = np.empty((len(places), 1, height, width), np.uint8)  # noqa: E741
+        ab = np.empty((len(places), 2, height, width), np.uint8)
+        ids, datasets, rows = [], [], []
+        for number, row in places.tolist():
+            group = self._groups.get(number, self._open_group)
+            ids.append(group.ids[row])
+            datasets.append(self._places[number].dataset)
+            rows.append((group.l[row], group.ab[row]))
+        for index, ((row_l, row_ab), flip) in enumerate(zip(rows, mirror(ids).tolist(), strict=True)):
+            copy = _copy_mirrored if flip else np.copyto
+            copy(l[index, 0], row_l)
+            copy(ab[index], row_ab)
+        return Batch(ids, datasets, l, ab)
+
+    def _open_group(self, number: int) -> RowGroup:
+        place = self._places[number]
+        return self._shards.get(place.path, Shard).read(place.number)
+
+
+class _Recent(Generic[T]):
+    """The values that were used last, so many at most."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[object, T] = OrderedDict()
+
+    def get(self, key: object, make: Callable[..., T]) -> T:
+        """The value of `key`, made by `make(key)` if it is not here."""
+        if key not in self._values:
+            if len(self._values) == self._capacity:
+                self._values.popitem(last=False)
+            self._values[key] = make(key)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+def _copy_mirrored(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:
+    """Copy the last axis in reverse; eight bytes at a time where they fit, which is several times faster."""
+    if source.shape[-1] % 8:
+        np.copyto(target, source[..., ::-1])
+        return
+    words = target.view(np.uint64)
+    np.copyto(words, source.view(np.uint64)[..., ::-1])
+    words.byteswap(inplace=True)
+
+
+def _hash(numbers: NDArray[np.int64] | NDArray[np.uint64], seed: int, epoch: int, purpose: str) -> NDArray[np.uint64]:
+    """64 well-mixed bits of each number, keyed: integer arithmetic alone, so that no library's version changes it.
+
+    SplitMix64's finalizer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+    """
+    key = _mix(np.array([seed], np.uint64))
+    for part in (epoch, *purpose.encode()):
+        key = _mix(key + np.uint64(part))
+    return _mix(numbers.astype(np.uint64) ^ key)
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

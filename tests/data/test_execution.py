@@ -1,0 +1,88 @@
+"""Results come in order from any number of workers; dead workers and dead parents are noticed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from math import sqrt
+
+import pytest
+
+from colorize.data.execution import WorkerDiedError, map_ordered, worker_count
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_order_is_that_of_the_items(workers: int) -> None:
+    # The first items take longest: without care the last ones would come first.
+    delays = [0.05, 0.04, 0.03, 0.0, 0.0, 0.0, 0.0]
+    assert list(map_ordered(time.sleep, delays, workers, chunk=1)) == [None] * 7
+    assert list(map_ordered(sqrt, range(50), workers)) == [sqrt(i) for i in range(50)]
+
+
+def test_no_items() -> None:
+    assert list(map_ordered(sqrt, [], 2)) == []
+
+
+def test_items_are_drawn_as_results_are_taken() -> None:
+    drawn = 0
+
+    def items() -> Iterator[int]:
+        nonlocal drawn
+        for i in range(1000):
+            drawn += 1
+            yield i
+
+    with closing(map_ordered(sqrt, items(), 2, chunk=2)) as results:
+        for _ in range(10):
+            next(results)
+        assert drawn <= 10 + 3 * 2 * 2 + 2
+
+
+def test_an_error_comes_with_its_item() -> None:
+    results = map_ordered(sqrt, [4.0, -1.0, 9.0], 2, chunk=1)
+    assert next(results) == 2.0
+    with pytest.raises(ValueError, match=r"math domain|nonnegative"):
+        next(results)
+
+
+def test_a_killed_worker_is_an_error_that_says_so() -> None:
+    with pytest.raises(WorkerDiedError, match="COLORIZE_WORKERS=1"):
+        list(map_ordered(signal.raise_signal, [signal.SIGKILL], 2))
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    code = """
+import os, time
+from colorize.data.execution import map_ordered
+pids = map_ordered(eval, ["__import__('os').getpid()", "__import__('time').sleep(60)"], 2, chunk=1)
+print(next(pids), flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(100):
+        with suppress(ProcessLookupError):
+            os.kill(worker, 0)
+            time.sleep(0.05)
+            continue
+        return
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent by 5 seconds")
+
+
+def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLORIZE_WORKERS", raising=False)
+    assert worker_count() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("COLORIZE_WORKERS", "7")
+    assert worker_count() == 7
+    for wrong in ("0", "-1", "two", ""):
+        monkeypatch.setenv("COLORIZE_WORKERS", wrong)
+        with pytest.raises(ValueError, match="COLORIZE_WORKERS"):
+            worker_count()

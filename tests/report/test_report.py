@@ -1,0 +1,265 @@
+"""The page: what it says, that it needs nothing else, and that a browser shows it without a complaint."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from colorize.report.curves import read_log, ticks
+from colorize.report.data_page import OUTCOMES
+from colorize.report.gather import Report, gather
+from colorize.report.render import render
+
+
+@pytest.fixture(scope="module")
+def report(project: Path) -> Report:
+    return gather(project, photos=6)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reports") / "index.html"
+    render(report, path)
+    return path
+
+
+class Elements(HTMLParser):
+    """All elements of a page with their attributes, and whether they nest."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes) -> None:
+        self.found.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes) -> None:
+        self.found.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+
+def test_outcomes_add_up_to_the_photos_listed(report: Report) -> None:
+    first, second = report.data.datasets
+    assert (first.listed, second.listed) == (14, 19)
+    for dataset in (first, second):
+        assert sum(dataset.outcomes.values()) == dataset.listed
+    assert set(report.data.total) == set(OUTCOMES)
+    assert {key: second.outcomes[key] for key in ("rejected", "flagged", "accepted")} == {
+        "rejected": 2,
+        "flagged": 1,
+        "accepted": 0,
+    }
+
+
+def test_refusals_name_file_and_reason_and_show_what_can_be_shown(report: Report) -> None:
+    by_reason = {refusals.reason: refusals for refusals in report.data.refusals}
+    assert set(by_reason) == {"truncated", "not-an-image", "grey"}
+    assert by_reason["truncated"].photos[0].path == "broken.jpg"
+    assert by_reason["truncated"].photos[0].detail
+    assert by_reason["truncated"].photos[0].thumbnail is None
+    assert by_reason["grey"].photos[0].thumbnail.startswith("data:image/webp;base64,")
+
+
+def test_duplicate_groups_show_the_one_that_stays_first(report: Report) -> None:
+    assert report.data.group_counts == {"groups": 2, "exact": 1, "near": 1, "across": 2}
+    for group in report.data.groups:
+        assert [member.canonical for member in group.members] == [True, False]
+        assert all(member.thumbnail for member in group.members)
+        assert group.across
+    near = next(group for group in report.data.groups if group.kind == "near")
+    assert [member.path for member in near.members] == ["im1.jpg", "near.jpg"]
+
+
+def test_the_gallery_has_the_same_photos_for_every_model(report: Report) -> None:
+    assert len(report.gallery) == 6
+    for photo in report.gallery:
+        assert [shot.label for shot in photo.shots] == ["grey", "truth", "simple_unet", "unet"]
+        errors = [shot.ab_rmse for shot in photo.shots]
+        assert errors[1] is None
+        assert all(error > 0 for error in errors[:1] + errors[2:])
+    # Datasets take turns.
+    assert {photo.dataset for photo in report.gallery[:2]} == {"landscape-pictures", "mirflickr25k"}
+
+
+def test_models_are_ranked_and_held_against_the_best_baseline(report: Report, project: Path) -> None:
+    scores = [entry.summary[report.primary] for entry in report.models]
+    assert scores == sorted(scores)
+    assert report.verdict.first == pytest.approx(scores[0])
+    assert report.verdict.second == pytest.approx(min(entry.summary[report.primary] for entry in report.baselines))
+    for entry in report.models + report.baselines:
+        assert entry.low < entry.summary[report.primary] < entry.high
+    assert re.fullmatch("[0-9a-f]{40}, with local changes", report.lineage["git commit"])
+    index = json.loads((project / "data" / "lab" / "index.json").read_text())
+    assert report.lineage["data digest"] == index["digest"]
+    assert report.lineage["run of unet"] == "unet-0123456789ab"
+
+
+def test_the_newest_run_of_an_architecture_is_shown_unless_runs_are_named(project: Path, tmp_path: Path) -> None:
+    for name in ("unet-000000000001", "unet-000000000002"):
+        shutil.copytree(project / "runs" / "unet-0123456789ab", tmp_path / "runs" / name)
+    rows = tmp_path / "runs" / "unet-000000000001" / "evaluation" / "rows.parquet"
+    rows.write_bytes(rows.read_bytes())
+    assert [entry.run for entry in gather(tmp_path).models] == ["unet-000000000001"]
+    named = gather(tmp_path, runs=["unet-000000000002", "unet-absent"])
+    assert [entry.run for entry in named.models] == ["unet-000000000002"]
+
+
+def test_the_page_is_one_file_that_asks_for_nothing_else(page: Path) -> None:
+    text = page.read_text()
+    elements = Elements(text)
+    assert elements.open == []
+    for tag, attributes in elements.found:
+        for name in ("src", "href", "srcset", "action"):
+            address = attributes.get(name) or ""
+            assert address.startswith(("data:", "#")) or not address, (tag, address[:80])
+    assert "@import" not in text
+    assert "url(" not in text
+    assert page.stat().st_size < 2_000_000
+
+
+def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None:
+    elements = Elements(page.read_text())
+    assert {attributes.get("id") for tag, attributes in elements.found if tag == "section"} >= {
+        "figures",
+        "gallery",
+        "training",
+        "colours",
+        "data",
+        "lineage",
+    }
+    text = page.read_text()
+    for word in ("simple_unet", "mean colour", "PSNR, own L", "ΔE2000", "near copies", "truncated", "params.yaml"):
+        assert word in text
+    assert "not there yet" not in text.lower()
+    assert text.count('<svg class="chart"') == 3
+
+
+def test_pictures_have_texts_and_names_of_files_cannot_break_the_page(page: Path) -> None:
+    text = page.read_text()
+    assert all("alt" in attributes for tag, attributes in Elements(text).found if tag == "img")
+    assert "&lt;b&gt;fake&lt;!--.jpg" in text
+    assert "<b>fake" not in text
+    assert "<script>alert" not in text
+
+
+def test_what_is_missing_is_said_and_nothing_breaks(tmp_path: Path) -> None:
+    render(gather(tmp_path), tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "No verdict yet." in text
+    assert text.count("Not there yet") >= 6
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["data/groups.parquet", "data/splits.parquet", "data/statistics.json", "data/raw", "data/lab", "runs/baselines"],
+)
+def test_any_part_may_be_missing(project: Path, tmp_path: Path, missing: str) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(project, root, ignore=shutil.ignore_patterns(".git", "photos"))
+    path = root / missing
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    render(gather(root, photos=2), root / "index.html")
+    assert (root / "index.html").stat().st_size > 10_000
+
+
+def test_a_half_written_log_is_read_as_far_as_it_goes(project: Path) -> None:
+    log = read_log(project / "runs" / "unet-0123456789ab" / "log.jsonl")
+    assert len(log.training) == 40
+    assert log.training[-1][0] == pytest.approx(4.0)
+    assert [epoch for epoch, _ in log.validation] == [1, 2, 3, 4]
+    assert read_log(project / "absent.jsonl").training == []
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (3.2, 9.9), (400.0, 1180.0), (0.011, 0.019), (5.0, 5.0)])
+def test_ticks_are_round_and_span_the_range(low: float, high: float) -> None:
+    found = ticks(low, high, 5)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert 2 <= len(found) <= 8
+    assert len(str(found[1])) <= 6
+
+
+def _browse(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    quiet = "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet.split(), "--hide-scrollbars"]
+    command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={profile}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_the_page_without_an_error(chromium: str, page: Path, tmp_path: Path, width: int) -> None:
+    picture = tmp_path / "page.png"
+    done = _browse(
+        chromium, tmp_path / "profile", f"--window-size={width},2000", f"--screenshot={picture}", page.as_uri()
+    )
+    assert "CONSOLE" not in done.stderr
+    assert picture.stat().st_size > 50_000
+
+
+def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Path, tmp_path: Path) -> None:
+    actions = """
+    <script>
+    const seen = {};
+    const all = (selector) => [...document.querySelectorAll(selector)];
+    const order = () => all("#comparison tbody tr th").map((head) => head.dataset.value);
+    const head = all("#comparison thead th").find((head) => head.textContent.includes("PSNR"));
+    head.querySelector("button").click();
+    seen.sorted = order(); seen.direction = head.getAttribute("aria-sort");
+    head.querySelector("button").click();
+    seen.reversed = order();
+    all(".filters button")[1].click();
+    seen.shown = all(".card:not([hidden])").length;
+    all(".card:not([hidden])")[0].click();
+    seen.open = document.querySelector("#viewer").open;
+    seen.pictures = all("#viewer .stage img").length;
+    const first = document.querySelector("#viewer .where").textContent;
+    document.querySelector("#viewer").dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+    seen.turned = document.querySelector("#viewer .where").textContent !== first;
+    document.querySelector("#viewer [data-close]").click();
+    seen.closed = !document.querySelector("#viewer").open;
+    const range = document.querySelector(".reveal input");
+    range.value = 20; range.dispatchEvent(new Event("input"));
+    seen.cut = document.querySelector(".reveal").style.getPropertyValue("--cut");
+    seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    document.title = "seen " + JSON.stringify(seen);
+    </script></body>"""
+    acted = tmp_path / "acted.html"
+    acted.write_text(page.read_text().replace("</body>", actions))
+    done = _browse(chromium, tmp_path / "profile", "--window-size=500,900", "--dump-dom", acted.as_uri())
+    assert "CONSOLE" not in done.stderr
+    seen = json.loads(re.search(r"<title>seen (.*?)</title>", done.stdout).group(1))
+    assert seen["direction"] == "descending"
+    assert seen["sorted"] == seen["reversed"][::-1]
+    assert sorted(seen["sorted"]) == ["grey", "mean_color", "simple_unet", "unet"]
+    assert seen["shown"] == 3
+    assert seen["pictures"] == 4
+    assert seen["open"]
+    assert seen["turned"]
+    assert seen["closed"]
+    assert seen["cut"] == "20%"
+    assert seen["wide"] == 0
+
+
+def test_the_rows_behind_the_page_are_those_of_the_test_split(project: Path, report: Report) -> None:
+    splits = pq.read_table(project / "data" / "splits.parquet").to_pylist()
+    tested = {row["id"] for row in splits if row["split"] == "test"}
+    for entry in report.models + report.baselines:
+        assert set(entry.rows["id"].to_pylist()) == tested
