@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from colorize.data.loader import Loader
 from colorize.data.shard_file import Row, write_shard
+from colorize.data.shard_index import read_entry, write_index
 from colorize.data.shard_plan import Photo, ShardPlan
-from colorize.data.shards import describe, write_index
 from colorize.settings.sections import ShardSettings
 
 SIZE = 256
@@ -41,7 +41,7 @@ def write(folder: Path, compression: str, pixels: np.ndarray) -> Path:
             for photo, lab in zip(photos, part, strict=True)
         )
         write_shard(folder / plans[-1].path, plans[-1], rows)
-    write_index(folder, [describe(folder, plan.path) for plan in plans], settings)
+    write_index(folder, [read_entry(folder, plan.path)[0] for plan in plans], settings)
     return folder
 
 

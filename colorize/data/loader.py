@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize.data.shard_file import RowGroup, Shard
-from colorize.data.shards import read_index
+from colorize.data.shard_index import read_index
 from colorize.data.splits import SPLITS
 
 WINDOW = 16  # row groups that are shuffled together and read at a time

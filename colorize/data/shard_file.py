@@ -190,17 +190,15 @@ class Shard:
     def _pixels(self, group: int, name: str, channels: int) -> NDArray[np.uint8]:
         length = self.row_groups[group] * channels * self._shape[0] * self._shape[1]
         column = self._metadata.row_group(group).column(_COLUMNS.index(name))
-        assert column.path_in_schema == name
         if column.compression == "UNCOMPRESSED":
             # One page without levels: its header, then the values, which end where the column does.
             end = column.data_page_offset + column.total_compressed_size
-            if not 0 < column.total_compressed_size - length <= _LARGEST_PAGE_HEADER:
-                raise ValueError(
-                    f"{self._path}: pixels are not laid out as written; 'dvc repro --force shard' mends it"
-                )
+            header = column.total_compressed_size - length
+            if column.path_in_schema != name or not 0 < header <= _LARGEST_PAGE_HEADER:
+                raise ValueError(f"{self._path}: not laid out as written; 'dvc repro --force shard' mends it")
             return np.frombuffer(self._bytes, np.uint8, length, end - length)
         chunks = self._read(group, [name])[name].chunks
-        return np.concatenate([_bytes_of(chunk) for chunk in chunks])
+        return _bytes_of(chunks[0]) if len(chunks) == 1 else np.concatenate([_bytes_of(chunk) for chunk in chunks])
 
     def _read(self, group: int, columns: Sequence[str]) -> pa.Table:
         try:

@@ -46,26 +46,13 @@ def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], settings: Sh
 
     Args:
         folder: of the shards.
-        entries: what `describe` says of each, in order.
+        entries: what `read_entry` says of each, in order.
         settings: what they were written with.
     """
     header = ShardPlan("", "", 0, (), settings).header()
     index = _index(entries, header, settings)
     write_json(folder / INDEX, index)
     return index
-
-
-def describe(folder: Path, path: str) -> dict[str, Any]:
-    """The index's entry of a shard, computed from every byte of it.
-
-    Args:
-        folder: of the shards.
-        path: of the shard, below the folder.
-
-    Raises:
-        ValueError: it is no LAB shard, or damaged.
-    """
-    return _entry(folder, path)[0]
 
 
 def verify(folder: Path) -> list[str]:
@@ -78,33 +65,37 @@ def verify(folder: Path) -> list[str]:
     try:
         index = read_index(folder)
         shards = {entry["path"]: entry for entry in index["shards"]}
+        header = {key: index[key] for key in _HEADER}
         settings = ShardSettings(size=index["height"], row_group=index["row_group"], compression=index["compression"])
     except (ValueError, KeyError, TypeError) as error:
         return [str(error) if isinstance(error, ValueError) else f"{folder / INDEX} is damaged ({error!r})"]
     problems = []
     found = []
     for path, entry in track(shards.items(), "verify", total=len(shards)):
-        file = folder / path
-        if not file.is_file():
-            problems.append(f"{file} is missing")
-            continue
         try:
-            actual, header = _entry(folder, path)
+            found.append(_compare(folder, header, entry))
         except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        found.append(actual)
-        differing = [key for key in (*actual, *entry) if actual.get(key) != entry.get(key)]
-        differing += [key for key in _HEADER if header.get(key) != index.get(key)]
-        if header.get("logical") != actual["logical"]:
-            differing.append("logical digest in its footer")
-        if differing:
-            problems.append(f"{file} differs from the index: {', '.join(dict.fromkeys(differing))}")
+            problems.append(f"{folder / path}: {error}" if isinstance(error, ValueError) else f"{error}")
     extra = files_below(folder) - shards.keys() - {INDEX}
     problems += [f"{folder / path} is not named by the index" for path in sorted(extra)]
-    if not problems and _as_written(_index(found, index, settings)) != (folder / INDEX).read_bytes():
+    if not problems and _as_written(_index(found, header, settings)) != (folder / INDEX).read_bytes():
         problems.append(f"{folder / INDEX} contradicts the shards or was edited")
     return problems
+
+
+def _compare(folder: Path, header: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A shard's entry computed from its bytes, where it is what the index says; else a ValueError says what differs."""
+    file = folder / entry["path"]
+    if not file.is_file():
+        raise ValueError("is missing")
+    if sha256_file(file) != entry.get("sha256"):
+        raise ValueError("its bytes are not those that the index names (sha256)")
+    actual, footer = read_entry(folder, entry["path"])
+    differing = [key for key in dict.fromkeys((*actual, *entry)) if actual.get(key) != entry.get(key)]
+    differing += [key for key, value in header.items() if footer.get(key) != value]
+    if differing or footer.get("logical") != actual["logical"]:
+        raise ValueError(f"differs from the index: {', '.join(differing) or 'logical digest in its footer'}")
+    return actual
 
 
 def digest(header: Mapping[str, Any], shards: Iterable[Mapping[str, Any]]) -> str:
@@ -140,8 +131,16 @@ def _as_written(index: Mapping[str, Any]) -> bytes:
     return (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _entry(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A shard's entry of the index, computed from its bytes, and its footer's header."""
+def read_entry(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A shard's entry of the index, computed from every byte of it, and what its footer says.
+
+    Args:
+        folder: of the shards.
+        path: of the shard, below the folder.
+
+    Raises:
+        ValueError: it is no LAB shard, or damaged.
+    """
     file = folder / path
     shard = Shard(file)
     logical = LogicalDigest()
@@ -162,5 +161,3 @@ def _entry(folder: Path, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "logical": logical.hexdigest(),
     }
     return entry, shard.header
-
-

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,16 @@ import pyarrow.parquet as pq
 
 from colorize.data.execution import map_ordered
 from colorize.data.manifest import read_manifests
-from colorize.data.shard_file import LogicalDigest, Row, Shard, as_tensor, make_row, write_shard
-from colorize.data.shard_plan import ShardPlan, digest, plan
-from colorize.data.splits import SPLITS
+from colorize.data.shard_file import Row, as_tensor, make_row, write_shard
+from colorize.data.shard_index import INDEX, files_below, read_entry, read_index, verify, write_index
+from colorize.data.shard_plan import ShardPlan, plan
 from colorize.images import Rejection, decode
 from colorize.progress import track
 from colorize.settings.sections import ImageSettings, ShardSettings
-from colorize.storage import TEMPORARY_PREFIX, sha256_file, write_json
+from colorize.storage import TEMPORARY_PREFIX
 
-__all__ = ["INDEX", "BuildResult", "as_tensor", "build", "describe", "plan", "read_index", "verify", "write_index"]
+__all__ = ["BuildResult", "PhotoLostError", "as_tensor", "build", "plan", "read_index", "verify"]
+
 
 class PhotoLostError(ValueError):
     """A photo that ingest vouched for cannot be found, or is no longer what it was."""
@@ -98,10 +101,10 @@ def _complete(out: Path, shard: ShardPlan, old: Mapping[str, Any] | None) -> dic
     if not (out / shard.path).is_file():
         return None
     try:
-        entry, header = _entry(out, shard.path)
+        entry, footer = read_entry(out, shard.path)
     except ValueError:
         return None
-    as_planned = header == shard.header() | {"logical": entry["logical"]}
+    as_planned = footer == shard.header() | {"logical": entry["logical"]}
     as_written = old is None or old["sha256"] == entry["sha256"] or old["plan"] != entry["plan"]
     return entry if as_planned and as_written else None
 
@@ -146,14 +149,14 @@ def _locate(raw: Path, shards: Sequence[ShardPlan]) -> Iterator[_Job]:
 def _write(raw: Path, out: Path, images: ImageSettings, job: _Job) -> dict[str, Any]:
     """Write one shard (in a worker process) and return its entry."""
     write_shard(out / job.shard.path, job.shard, _rows(raw / job.shard.dataset, images, job))
-    return describe(out, job.shard.path)
+    return read_entry(out, job.shard.path)[0]
 
 
 def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
     size = job.shard.settings.size
     for photo, data in zip(job.shard.photos, _read_raw(raw, job.places), strict=True):
         name = f"{job.shard.dataset}/{photo.path} (id {photo.id})"
-        if data is None or hashlib.sha256(data).hexdigest() != photo.id:
+        if hashlib.sha256(data).hexdigest() != photo.id:
             raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
         rgb = decode(data, images)
         if isinstance(rgb, Rejection):
@@ -163,20 +166,15 @@ def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
         yield make_row(photo.id, rgb, size)
 
 
-def _read_raw(raw: Path, places: Sequence[tuple[str, int]]) -> Iterator[bytes | None]:
-    """Bytes of photos by raw shard and row; photos in a raw row group that follow each other cost one reading."""
-    name, start, photos = "", 0, pa.chunked_array([pa.array([], pa.large_binary())])
-    for shard, row in places:
-        if shard != name:
-            file = pq.ParquetFile(raw / shard, memory_map=True)
+def _read_raw(raw: Path, places: Sequence[tuple[str, int]]) -> Iterator[bytes]:
+    """Bytes of photos by raw shard and row; photos that follow each other in a raw row group cost one reading of it."""
+    for shard, of_shard in groupby(places, key=itemgetter(0)):
+        with pq.ParquetFile(raw / shard, memory_map=True) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-        if shard != name or not start <= row < start + len(photos):
-            name, start, group = shard, 0, 0
-            while group < len(sizes) and row >= start + sizes[group]:
-                start += sizes[group]
-                group += 1
-            if group == len(sizes):
-                yield None
-                continue
-            photos = file.read_row_group(group, columns=["data"])["data"]
-        yield photos[row - start].as_py()
+            ends = list(accumulate(sizes))
+            for group, of_group in groupby(of_shard, key=lambda place: bisect_right(ends, place[1])):
+                if group == len(ends):
+                    raise PhotoLostError(f"{raw / shard} has fewer photos than its manifest says; ingest again")
+                photos = file.read_row_group(group, columns=["data"])["data"]
+                for _, row in of_group:
+                    yield photos[row - ends[group] + sizes[group]].as_py()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from colorize.color import rgb_to_lab
 from colorize.data.shard_file import Shard
-from colorize.data.shards import read_index
+from colorize.data.shard_index import read_index
 from colorize.data.splits import TRAIN
 from colorize.progress import track
 

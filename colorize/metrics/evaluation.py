@@ -26,6 +26,7 @@ from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
 from colorize.data.statistics import Statistics, load_statistics, rebalancing_weights
 from colorize.metrics import baselines, quality
+from colorize.metrics.gallery import GALLERY, gallery_ids, write_pictures, write_png
 from colorize.progress import track
 from colorize.report.grid import Column, sample_grid
 from colorize.settings.sections import EvaluationSettings
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 SPLIT = "test"
 ROWS = "rows.parquet"
 SUMMARY = "summary.json"
-GALLERY = "gallery"
 GRID = "grid.png"
 TRUTH = "truth"
 
@@ -133,21 +133,6 @@ def summarise(rows: pa.Table) -> dict[str, float]:
     return {**summary, "photos": rows.num_rows}
 
 
-def gallery_ids(datasets: Mapping[str, str], count: int) -> list[str]:
-    """Photos to show: the same ones for every model, taken from the datasets in turn, in the order of a hash.
-
-    Args:
-        datasets: dataset of each id.
-        count: how many; fewer where there are fewer.
-    """
-    queues: dict[str, list[str]] = {}
-    for identity in sorted(datasets, key=lambda identity: hashlib.sha256(f"gallery:{identity}".encode()).digest()):
-        queues.setdefault(datasets[identity], []).append(identity)
-    # A photo's turn is its rank in its own dataset, so an added photo changes the choice by one at most.
-    turns = [(rank, name, identity) for name, queue in queues.items() for rank, identity in enumerate(queue)]
-    return [identity for _, _, identity in sorted(turns)[:count]]
-
-
 def evaluate_run(
     run: Path, lab: Path, statistics: Path, settings: EvaluationSettings, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
@@ -172,7 +157,8 @@ def evaluate_run(
     from colorize.models import load_model
 
     predict = network(load_model(run / "model"), device)
-    return _Evaluation(lab, statistics, settings).write(run.name, predict, run / "evaluation")
+    architecture = run.name.rpartition("-")[0] or run.name
+    return _Evaluation(lab, statistics, settings).write(architecture, predict, run / "evaluation")
 
 
 def evaluate_baselines(
@@ -248,21 +234,13 @@ class _Evaluation:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / ROWS) as temporary:
             pq.write_table(rows, temporary)
-        self._write_pictures(pictures, folder / GALLERY)
-        _write_png(self._grid(name, pictures), folder / GRID)
+        write_pictures(pictures, folder / GALLERY)
+        write_png(self._grid(name, pictures), folder / GRID)
         write_json(folder / SUMMARY, {"name": name, "evaluation_digest": _digest(rows), **summary})
         return summary
 
     def write_truth(self, folder: Path) -> None:
-        self._write_pictures({identity: lab_to_rgb(lab) for identity, lab in self.originals.items()}, folder / GALLERY)
-
-    def _write_pictures(self, pictures: Mapping[str, NDArray[np.uint8]], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.png"):
-            if stale.stem not in pictures:
-                stale.unlink()
-        for identity, picture in pictures.items():
-            _write_png(Image.fromarray(picture), folder / f"{identity}.png")
+        write_pictures({identity: lab_to_rgb(lab) for identity, lab in self.originals.items()}, folder / GALLERY)
 
     def _read_originals(self) -> dict[str, NDArray[np.float32]]:
         wanted = set(self.gallery)
@@ -321,8 +299,3 @@ def _lab(lightness: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.
 def _digest(rows: pa.Table) -> str:
     """Which photos were measured: two evaluations with the same digest can be compared photo by photo."""
     return hashlib.sha256(json.dumps(sorted(rows["id"].to_pylist())).encode()).hexdigest()
-
-
-def _write_png(picture: Image.Image, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")

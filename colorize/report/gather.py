@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from colorize.data.statistics import load_statistics
 from colorize.metrics import baselines
 from colorize.metrics.comparison import Comparison, best, compare, interval
-from colorize.metrics.evaluation import GALLERY, ROWS, TRUTH, gallery_ids, summarise
+from colorize.metrics.evaluation import ROWS, TRUTH, summarise
+from colorize.metrics.gallery import GALLERY, gallery_ids
 from colorize.report.curves import Log, read_log
 from colorize.report.data_page import DataPage, gather_data
 from colorize.report.pictures import ab_density, thumbnail_of_file

@@ -3,65 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from colorize.data.loader import Batch, Loader
+from colorize.data.loader import Batch
 from colorize.objectives import PhotoBatch
 
 
-class Slice(NamedTuple):
-    """One worker's part of a global batch.
-
-    Attributes:
-        photos: what the objective sees.
-        weight: share of this part in the loss, times the number of workers: the plain mean over workers of
-            weight x loss is then the mean over all photos of the global batch, however unequal the parts are.
-    """
-
-    photos: PhotoBatch
-    weight: float
-
-
 def decode(batch: Batch, device: torch.device, seeds: list[int] | None = None) -> PhotoBatch:
-    """Coded lightness and colour (uint8; L x 255 / 100, ab + 128) as float32 on `device`."""
-    return PhotoBatch(
-        l=_on(batch.l, device) * (100.0 / 255.0),
-        ab=_on(batch.ab, device) - 128.0,
-        seeds=seeds,
-    )
+    """Coded lightness and colour (uint8; L x 255 / 100, ab + 128) as float32 on `device`.
 
-
-def slice_of(batch: Batch, loader: Loader, *, index: int, seed: int, step: int, device: torch.device) -> Slice:
-    """A worker's batch with its weight and the seeds of its photos.
-
-    Args:
-        batch: this worker's part, perhaps empty.
-        loader: where it came from.
-        index: of the global batch in its epoch, from 0.
-        seed: of the run.
-        step: of the run, from 1.
-        device: of the network.
+    A batch without photos becomes a single black one: every worker has to take part in every step of a network whose
+    gradients are averaged, if only with weight 0.
     """
-    everyone = min(loader.batch_size, loader.photos - index * loader.batch_size)
+    lightness, ab = _on(batch.l, device) * (100.0 / 255.0), _on(batch.ab, device) - 128.0
     if not batch.ids:
-        # All workers have to take part in every step; a worker without photos takes part with weight 0.
-        side = loader.size
-        return Slice(
-            PhotoBatch(torch.zeros(1, 1, side, side, device=device), torch.zeros(1, 2, side, side, device=device), [0]),
-            0.0,
-        )
-    photos = decode(batch, device, [photo_seed(seed, step, photo) for photo in batch.ids])
-    return Slice(photos, len(batch.ids) * loader.world_size / everyone)
+        lightness, ab = (torch.zeros(1, *part.shape[1:], device=device) for part in (lightness, ab))
+        seeds = None if seeds is None else [0]
+    return PhotoBatch(lightness, ab, seeds)
 
 
 def photo_seed(seed: int, step: int, photo: str) -> int:
-    """A seed for what is drawn for one photo in one step, 0 <= seed < 2**62."""
+    """A seed for what is drawn for one photo in one step, 0 <= seed < 2**62, on whichever worker that is."""
     digest = hashlib.sha256(f"{seed} {step} {photo}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 2
 
 
-def _on(codes: object, device: torch.device) -> Tensor:
-    return torch.as_tensor(codes).to(device, non_blocking=True).float()
+def share_of_loss(photos: int, everyone: int, world_size: int) -> float:
+    """What a worker multiplies its mean loss by.
+
+    Gradients are averaged over workers with equal weight, but slices of a global batch may be unequal. With this factor
+    the average is the gradient of the plain mean over all photos of the global batch.
+
+    Args:
+        photos: in this worker's slice.
+        everyone: photos in the global batch.
+        world_size: number of workers.
+    """
+    return photos * world_size / everyone
+
+
+def _on(codes: NDArray[np.uint8], device: torch.device) -> Tensor:
+    return torch.from_numpy(codes).to(device, non_blocking=True).float()

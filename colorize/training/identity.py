@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from colorize.data.shard_index import read_index
 from colorize.settings import Section, Settings
 from colorize.settings.architectures import RegressionSettings, VAESettings
 from colorize.settings.sections import ArchitecturesSettings, TrainingSettings
 
 _PACKAGE = Path(__file__).parents[1]
-# Patterns of the sources whose text decides weights; the command line of training only shows them.
-_SOURCES = ("models/*.py", "objectives/*.py", "training/*.py", "data/loader.py", "color.py")
+# Patterns of the sources whose text decides weights; the command line of training only shows what happens.
+_SOURCES = ("models/*.py", "objectives/*.py", "training/*.py", "data/loader.py", "data/shard_file.py")
 _NOT_COUNTED = "training/__main__.py"
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
@@ -30,7 +31,7 @@ class RunSpecification:
         model: the settings of that architecture.
         objective: what is minimised.
         training: epochs, batch size, learning rate, seed and the like.
-        data_digest: of the shards and the statistics, 64 hexadecimal digits.
+        data_digest: of what training sees of the shards, 64 hexadecimal digits.
         fingerprint: of all this and the code, 64 hexadecimal digits.
     """
 
@@ -77,28 +78,19 @@ def specify(settings: Settings, architecture: str, lab: Path, root: Path) -> Run
     Args:
         settings: all of `params.yaml`.
         architecture: one of the architectures chosen there.
-        lab: folder of the LAB shards; `statistics.json` lies beside it.
+        lab: folder of the LAB shards.
         root: the project's folder, where `requirements.lock` is.
 
     Raises:
-        ValueError: the architecture is not chosen, or a file is missing.
+        ValueError: the architecture is not chosen, or the index or the lock file is missing.
     """
     chosen = settings.architectures.chosen()
     if architecture not in chosen:
         raise ValueError(f"architecture '{architecture}' is not in params.yaml; chosen: {', '.join(chosen) or 'none'}")
-    data = data_digest(lab)
+    data = read_index(lab)["digest"]
     run = chosen[architecture]
     identity = fingerprint(settings, architecture, data, root)
     return RunSpecification(architecture, run.model, run.objective, settings.training_of(architecture), data, identity)
-
-
-def data_digest(lab: Path) -> str:
-    """Digest of the training data: of `index.json`, which names the digest of every shard, and of the statistics.
-
-    Raises:
-        ValueError: one of the two is missing; the data stages have not run.
-    """
-    return _digest_of_files([lab / "index.json", lab.parent / "statistics.json"], "run `dvc repro` first")
 
 
 def fingerprint(settings: Settings, architecture: str, data: str, root: Path) -> str:
@@ -107,7 +99,7 @@ def fingerprint(settings: Settings, architecture: str, data: str, root: Path) ->
     Args:
         settings: all of `params.yaml`; model, objective and training of the one architecture count.
         architecture: one of the architectures chosen there.
-        data: what `data_digest` gives.
+        data: digest of what training sees of the shards, from their `index.json`.
         root: the project's folder, where `requirements.lock` is.
 
     Returns:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from colorize.models import create, save_model
 from colorize.objectives import create as create_objective
 from colorize.storage import remove_temporaries, write_json
 from colorize.training import checkpoint, log
-from colorize.training.batches import decode, slice_of
+from colorize.training.batches import decode, photo_seed, share_of_loss
 from colorize.training.identity import RunSpecification
 from colorize.training.meters import Meter
 from colorize.training.precision import choose_device, choose_precision, reproducible
@@ -73,7 +74,8 @@ def train(
         What `done.json` holds.
 
     Raises:
-        ValueError: the folder is another run's, the device or number format is not there, or a checkpoint is damaged.
+        ValueError: the folder is another run's, the device or number format is not there, the training split is empty,
+            or a checkpoint is damaged.
         TrainingError: the loss is no number; the message names the photos.
     """
     _refuse_foreign(run, run_folder)
@@ -106,9 +108,11 @@ class _Worker:
         self.run, self.folder, self.report = run, folder, report
         self.rank, self.world_size, self.device = place
         self.precision = choose_precision(settings.precision, self.device)
-        part = {"rank": self.rank, "world_size": self.world_size}
-        self.photos = Loader(lab, "train", settings.batch_size, settings.seed, flip=settings.flip, **part)
-        self.held_out = Loader(lab, "validation", settings.batch_size, settings.seed, shuffle=False, **part)
+        load = partial(Loader, lab, batch_size=settings.batch_size, seed=settings.seed, rank=self.rank)
+        self.photos = load(split="train", world_size=self.world_size, flip=settings.flip)
+        self.held_out = load(split="validation", world_size=self.world_size, shuffle=False)
+        if not self.photos.photos:
+            raise ValueError(f"{lab} has no photos in the training split: nothing to train on")
         self.steps = len(self.photos) * settings.epochs
         self.objective = create_objective(run.objective, run.architecture)
         with torch.random.fork_rng(devices=[]):
@@ -182,9 +186,12 @@ class _Worker:
         settings = self.run.training
         self.state.step += 1
         rate = learning_rate(self.state.step, self.steps, settings.learning_rate, settings.warmup_steps)
-        part = slice_of(batch, self.photos, index=index, seed=settings.seed, step=self.state.step, device=self.device)
+        seeds = [photo_seed(settings.seed, self.state.step, photo) for photo in batch.ids]
+        photos = decode(batch, self.device, seeds)
+        everyone = min(settings.batch_size, self.photos.photos - index * settings.batch_size)
+        share = share_of_loss(len(batch.ids), everyone, self.world_size)
         losses = []
-        updates = self.objective.updates(self.model, part.photos)
+        updates = self.objective.updates(self.model, photos)
         while True:
             with self._arithmetic():
                 update = next(updates, None)
@@ -192,7 +199,7 @@ class _Worker:
                 break
             optimizer = self.optimizers[update.group]
             optimizer.zero_grad(set_to_none=True)
-            (update.loss * part.weight).backward()  # type: ignore[no-untyped-call]
+            (update.loss * share).backward()  # type: ignore[no-untyped-call]
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
             for group in optimizer.param_groups:
@@ -220,7 +227,7 @@ class _Worker:
         """Loss and ab RMSE (over pixels and both channels, CIELAB units) of the validation split."""
         self.model.eval()
         meter = Meter(self.device, self.world_size)
-        for batch in self.held_out.batches(0) if len(self.held_out) else ():
+        for batch in self.held_out.batches(0):
             if batch.ids:
                 photos = decode(batch, self.device)
                 with self._arithmetic():

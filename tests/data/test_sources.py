@@ -73,15 +73,6 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     assert listing(tmp_path).ignored == {"name-not-utf8": 1}
 
 
-def test_deep_folders_are_no_problem(tmp_path: Path) -> None:
-    folder = tmp_path
-    for _ in range(1200):
-        folder = folder / "d"
-    folder.mkdir(parents=True)
-    photo(folder / "deep.jpg")
-    assert len(paths(listing(tmp_path))) == 1
-
-
 def test_an_address_with_escapes(tmp_path: Path) -> None:
     photo(tmp_path / "my photos" / "1.jpg")
     source = open_source(f"file://{tmp_path}/my%20photos")

@@ -70,7 +70,7 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
 
 
 def test_what_cannot_be_compared_is_an_error_that_says_so() -> None:
-    with pytest.raises(ValueError, match="no metric 'nice'.*ab_rmse"):
+    with pytest.raises(ValueError, match=r"no metric 'nice'.*ab_rmse"):
         compare(rows([1.0]), rows([1.0]), "nice")
     with pytest.raises(ValueError, match="same test split"):
         compare(rows([1.0], ["a"]), rows([1.0], ["b"]), "ab_rmse")

@@ -140,8 +140,9 @@ def rows(canvas: Canvas, horizon: float, haze: Colour, crop: str) -> None:
     patches = canvas.fractal(size, 40, stretch=3.0, roughness=0.5, smallest=3)
     near = smooth(0.02, 0.5, plane.near)
     stripe = wave(plane.across * np.float32(1 / period) + patches * np.float32(0.12) * plane.near)
-    # Rows thinner than two pixels would make rings.
-    visible = np.clip(plane.near * np.float32((canvas.height - horizon) * period / 2) - np.float32(1), 0, 1)
+    # Rows less than two pixels apart, sideways or downwards, would make rings.
+    apart = plane.near * np.float32((canvas.height - horizon) * period) / (np.float32(1) + np.abs(plane.across))
+    visible = np.clip(apart * np.float32(0.6) - np.float32(1), 0, 1)
     t = np.float32(0.6) + stripe * visible * np.float32(contrast * 0.6) + patches * np.float32(0.1)
     t += rough * near * np.float32(0.24)
     if crop == "lavender":

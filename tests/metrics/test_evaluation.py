@@ -1,0 +1,192 @@
+"""Evaluation: rows, summaries, the choice of photos to show, and what a run's folder holds afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from colorize.color import lab_from_code, lab_to_rgb
+from colorize.data.loader import Batch
+from colorize.metrics import baselines
+from colorize.metrics.evaluation import (
+    SCHEMA,
+    Colors,
+    evaluate,
+    evaluate_baselines,
+    evaluate_run,
+    network,
+    summarise,
+)
+from colorize.metrics.gallery import gallery_ids
+from colorize.models import create, save_model
+from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
+from colorize.settings.sections import EvaluationSettings, ShardSettings
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    generator = np.random.default_rng(0)
+    l = generator.integers(40, 220, (5, 1, SIZE, SIZE), dtype=np.uint8)  # noqa: E741
+    ab = generator.integers(118, 148, (5, 2, SIZE, SIZE), dtype=np.uint8)
+    return Batch([f"photo-{index}" for index in range(5)], ["first", "first", "second", "second", "second"], l, ab)
+
+
+def test_a_perfect_colorizer_scores_perfectly(batch: Batch) -> None:
+    _, truth = lab_from_code(batch.l, batch.ab)
+    rows, kept = evaluate(lambda lightness: Colors(truth), [batch], np.ones((256, 256)), keep={"photo-3"})
+    assert rows.schema == SCHEMA
+    assert rows["id"].to_pylist() == batch.ids
+    assert rows["dataset"].to_pylist() == batch.datasets
+    for metric in ("ab_rmse", "ciede2000_mean", "ciede2000_p95", "colorfulness_error", "ab_error_rebalanced"):
+        assert rows[metric].to_pylist() == [0.0] * 5
+    assert rows["ssim"].to_pylist() == [1.0] * 5
+    assert rows["psnr_own_l"].null_count == 5
+    lightness, _ = lab_from_code(batch.l, batch.ab)
+    assert list(kept) == ["photo-3"]
+    np.testing.assert_array_equal(
+        kept["photo-3"], lab_to_rgb(np.concatenate([lightness[3], truth[3]]).transpose(1, 2, 0))
+    )
+
+
+def test_grey_has_no_colour_and_the_error_is_the_chroma(batch: Batch) -> None:
+    rows, _ = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], np.ones((256, 256)))
+    _, truth = lab_from_code(batch.l, batch.ab)
+    chroma = np.sqrt((truth.astype(np.float64) ** 2).sum(axis=1)).mean(axis=(1, 2))
+    np.testing.assert_allclose(rows["ab_error_rebalanced"].to_numpy(), chroma)
+    assert max(rows["colorfulness"].to_pylist()) < 0.5
+
+
+def test_weights_are_looked_up_by_the_true_colour(batch: Batch) -> None:
+    weights = np.ones((256, 256))
+    weights[:, :128] = 1e-12  # only colours with b >= 0 count
+    rows, _ = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], weights)
+    _, truth = lab_from_code(batch.l, batch.ab)
+    distance = np.sqrt((truth.astype(np.float64) ** 2).sum(axis=1))
+    expected = [distance[index][truth[index, 1] >= 0].mean() for index in range(5)]
+    np.testing.assert_allclose(rows["ab_error_rebalanced"].to_numpy(), expected)
+
+
+def test_a_blurred_own_lightness_is_measured_on_the_side(batch: Batch) -> None:
+    lightness, truth = lab_from_code(batch.l, batch.ab)
+    flat = np.broadcast_to(lightness.mean(axis=(2, 3), keepdims=True), lightness.shape)
+    rows, _ = evaluate(lambda _: Colors(truth, flat), [batch], np.ones((256, 256)))
+    assert rows["psnr"].to_pylist() == [100.0] * 5
+    assert all(value < 30 for value in rows["psnr_own_l"].to_pylist())
+    assert all(value < 0.9 for value in rows["ssim_own_l"].to_pylist())
+    assert summarise(rows)["psnr_own_l"] < 30
+
+
+def test_the_two_colourfulness_differences_are_different_numbers() -> None:
+    columns = {name: [1.0, 1.0] for name in SCHEMA.names[2:]}
+    columns |= {"colorfulness": [10.0, 50.0], "colorfulness_truth": [30.0, 30.0], "colorfulness_error": [20.0, 20.0]}
+    columns |= {"psnr_own_l": [None, None]}
+    summary = summarise(pa.table({"id": ["a", "b"], "dataset": ["d", "d"], **columns}, schema=SCHEMA))
+    assert summary["colorfulness_difference"] == 0.0
+    assert summary["colorfulness_error"] == 20.0
+    assert summary["photos"] == 2
+    assert "psnr_own_l" not in summary
+
+
+def test_nothing_to_measure_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(ValueError, match=r"split\.test"):
+        summarise(SCHEMA.empty_table())
+
+
+def test_the_gallery_takes_datasets_in_turn_and_hardly_changes_when_photos_are_added() -> None:
+    datasets = {f"{name}-{index}": name for name in ("a", "b", "c") for index in range(40)}
+    chosen = gallery_ids(datasets, 12)
+    assert [datasets[identity] for identity in chosen] == ["a", "b", "c"] * 4
+    assert chosen == gallery_ids(dict(reversed(datasets.items())), 12)
+    more = gallery_ids(datasets | {"a-new": "a"}, 12)
+    assert len(set(chosen) - set(more)) <= 1
+    assert len(gallery_ids(datasets, 1000)) == 120
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LAB shards of 18 photos, half of them for testing, with the statistics of the training split."""
+    from colorize.data import shards, statistics
+    from colorize.data.ingest import ingest
+    from colorize.data.manifest import read_manifests
+    from colorize.data.sources.listing import list_dataset
+    from colorize.settings.sections import DatasetSettings, ImageSettings, IngestSettings
+
+    root = tmp_path_factory.mktemp("data")
+    (root / "photos").mkdir()
+    for number in range(18):
+        blots = np.random.default_rng(number).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        Image.fromarray(blots).resize((48, 40), Image.Resampling.BICUBIC).save(root / "photos" / f"{number}.png")
+    listing = list_dataset(DatasetSettings(source=f"file://{root / 'photos'}"))
+    ingest("set", listing, root / "raw" / "set", ImageSettings(), IngestSettings(), workers=1)
+    splits = read_manifests(root / "raw").select(["dataset", "path", "id"])
+    splits = splits.append_column("split", pa.array(["train", "test"] * 9))
+    settings = ShardSettings(size=SIZE, row_group=4)
+    shards.build(root / "raw", splits, root / "lab", settings, ImageSettings(), workers=1)
+    (root / "statistics.json").write_text(json.dumps(statistics.gather(root / "lab")))
+    return root
+
+
+SETTINGS = EvaluationSettings(batch_size=4, gallery=5)
+
+
+def _tree(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = SimpleUNetSettings(width=0.1)
+    save_model(tmp_path / "model", create("simple_unet", settings), "simple_unet", settings, {"size": SIZE})
+    summary = evaluate_run(tmp_path, data / "lab", data / "statistics.json", SETTINGS)
+    assert summary["photos"] == 9
+    assert {"psnr_own_l", "ssim_own_l", "colorfulness_difference"} <= summary.keys()
+    folder = tmp_path / "evaluation"
+    rows = pq.read_table(folder / "rows.parquet")
+    assert rows.num_rows == 9
+    assert json.loads((folder / "summary.json").read_text())["ab_rmse"] == summary["ab_rmse"]
+    assert {path.stem for path in (folder / "gallery").iterdir()} < set(rows["id"].to_pylist())
+    assert len(list((folder / "gallery").iterdir())) == 5
+    with Image.open(folder / "grid.png") as grid:
+        assert grid.size == (6 + 3 * (SIZE + 6), 26 + 5 * (SIZE + 6))
+    before = _tree(folder)
+    (folder / "gallery" / "stale.png").write_bytes(b"of an earlier test split")
+    assert evaluate_run(tmp_path, data / "lab", data / "statistics.json", SETTINGS) == summary
+    assert _tree(folder) == before
+
+
+def test_baselines_leave_rows_galleries_and_the_truth(data: Path, tmp_path: Path) -> None:
+    summaries = evaluate_baselines(data / "lab", data / "statistics.json", tmp_path, SETTINGS)
+    assert list(summaries) == ["grey", "mean_color"]
+    assert summaries["grey"]["colorfulness"] < 0.5
+    assert summaries["mean_color"]["ab_rmse"] < summaries["grey"]["ab_rmse"]
+    names = [
+        {path.name for path in (tmp_path / name / "gallery").iterdir()} for name in ("grey", "mean_color", "truth")
+    ]
+    assert names[0] == names[1] == names[2]
+    assert len(names[0]) == 5
+    files = _tree(tmp_path)
+    assert not [name for name in files if ".tmp" in name]
+
+
+def test_a_network_answers_the_same_for_a_photo_alone_and_in_a_batch(batch: Batch) -> None:
+    torch.manual_seed(0)
+    predict = network(create("unet", UNetSettings(channels=4, depth=1)).eval())
+    lightness, _ = lab_from_code(batch.l, batch.ab)
+    together = predict(lightness).ab
+    assert together.shape == (5, 2, SIZE, SIZE)
+    assert predict(lightness).lightness is None
+    np.testing.assert_allclose(predict(lightness[2:3]).ab[0], together[2], atol=1e-2)
