@@ -53,18 +53,15 @@ def rgb_to_lab_code(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[
         ValueError: `rgb` has another type or shape.
     """
     _require_rgb(rgb)
-    tables = _tables()
     pixels = rgb.reshape(-1, 3)
     l = np.empty(len(pixels), np.uint8)  # noqa: E741
     ab = np.empty((2, len(pixels)), np.uint8)
+    scratch = _Scratch.of(min(_BLOCK, len(pixels)))
     for start in range(0, len(pixels), _BLOCK):
         block = slice(start, start + _BLOCK)
-        channels = pixels[block].T.astype(np.intp)
-        fx, fy, fz = (_f(channels, linear, tables) for linear in tables.linear)
-        # 500 (fx - fy), scaled by 2^24, and 200 (fy - fz), scaled by 2^23: both stay below 2^31.
-        ab[0, block] = _rounded((fx - fy) * np.int32(500 >> 2), 24) + np.int32(128)
-        ab[1, block] = _rounded((fy - fz) * np.int32(200 >> 3), 23) + np.int32(128)
-        l[block] = (fy * _LIGHTNESS_SLOPE + _LIGHTNESS_START) >> np.int64(_LIGHTNESS_BITS)
+        if len(pixels[block]) < len(scratch.cell):
+            scratch = _Scratch.of(len(pixels[block]))
+        _code_block(pixels[block], l[block], ab[:, block], scratch)
     return l.reshape(rgb.shape[:-1]), np.moveaxis(ab.reshape(2, *rgb.shape[:-1]), 0, -1)
 
 
@@ -124,25 +121,62 @@ def _require_rgb(rgb: NDArray[np.uint8]) -> None:
         raise ValueError(f"expected sRGB pixels as uint8 of shape (..., 3), found {rgb.dtype} of shape {rgb.shape}")
 
 
-def _f(channels: NDArray[np.intp], linear: NDArray[np.int32], tables: _Tables) -> NDArray[np.int32]:
-    """CIELAB's f of one of X/Xn, Y/Yn, Z/Zn, scaled by 2^26."""
+class _Scratch(NamedTuple):
+    """Intermediate values of a block, used again for the next one: fresh memory would cost a third of the time."""
+
+    channels: NDArray[np.intp]  # 3×N
+    cell: NDArray[np.intp]
+    position: NDArray[np.int32]
+    spare: NDArray[np.int32]
+    f: NDArray[np.int32]  # 3×N
+    lightness: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pixels: int) -> _Scratch:
+        """Scratch space for a block of that many pixels."""
+        shapes: tuple[tuple[int, ...], ...] = ((3, pixels), (pixels,), (pixels,), (pixels,), (3, pixels), (pixels,))
+        types = (np.intp, np.intp, np.int32, np.int32, np.int32, np.int64)
+        return cls(*(np.empty(shape, kind) for shape, kind in zip(shapes, types, strict=True)))
+
+
+def _code_block(
+    pixels: NDArray[np.uint8],
+    l: NDArray[np.uint8],  # noqa: E741
+    ab: NDArray[np.uint8],
+    scratch: _Scratch,
+) -> None:
+    """Code N×3 pixels into `l` (N) and `ab` (2×N)."""
+    np.copyto(scratch.channels, pixels.T)
+    for linear, value in zip(_tables().linear, scratch.f, strict=True):
+        _f(linear, value, scratch)
+    fx, fy, fz = scratch.f
+    # 500 (fx - fy), scaled by 2^24, and 200 (fy - fz), scaled by 2^23: both stay below 2^31.
+    for code, first, second, factor, bits in ((ab[0], fx, fy, 500 >> 2, 24), (ab[1], fy, fz, 200 >> 3, 23)):
+        value = np.subtract(first, second, out=scratch.spare)
+        value *= np.int32(factor)
+        value += np.int32(1 << (bits - 1))
+        value >>= np.int32(bits)
+        value += np.int32(128)
+        code[:] = value
+    lightness = np.multiply(fy, _LIGHTNESS_SLOPE, out=scratch.lightness)
+    lightness += _LIGHTNESS_START
+    lightness >>= np.int64(_LIGHTNESS_BITS)
+    l[:] = lightness
+
+
+def _f(linear: NDArray[np.int32], value: NDArray[np.int32], scratch: _Scratch) -> None:
+    """CIELAB's f of one of X/Xn, Y/Yn, Z/Zn, scaled by 2^26, into `value`."""
+    tables, (_, cell, position, spare, _, _) = _tables(), scratch
     # mode="clip" spares a copy; no index is out of range.
-    position: NDArray[np.int32] = linear[0].take(channels[0], mode="clip")
-    position += linear[1].take(channels[1], mode="clip")
-    position += linear[2].take(channels[2], mode="clip")
-    cell = (position >> np.int32(_FRACTION_BITS)).astype(np.intp)
+    linear[0].take(scratch.channels[0], out=position, mode="clip")
+    for channel in (1, 2):
+        position += linear[channel].take(scratch.channels[channel], out=spare, mode="clip")
+    np.copyto(cell, np.right_shift(position, np.int32(_FRACTION_BITS), out=spare))
     position &= np.int32((1 << _FRACTION_BITS) - 1)
-    value: NDArray[np.int32] = tables.rise.take(cell, mode="clip")
+    tables.rise.take(cell, out=value, mode="clip")
     value *= position
     value >>= np.int32(_FRACTION_BITS)
-    value += tables.start.take(cell, mode="clip")
-    return value
-
-
-def _rounded(scaled: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
-    scaled += np.int32(1 << (bits - 1))
-    scaled >>= np.int32(bits)
-    return scaled
+    value += tables.start.take(cell, out=spare, mode="clip")
 
 
 # L*·255/100 = 2.55 (116 f - 16), with the half that makes a floor a rounding; only this product needs 64 bits.

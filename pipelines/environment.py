@@ -41,4 +41,3 @@ def prepare(root: Path) -> None:
         os.environ["PREFECT_HOME"] = str(home)
         os.environ["PREFECT_MEMO_STORE_PATH"] = str(home / "memo_store.toml")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-

@@ -118,7 +118,7 @@ def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[st
 
 def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
     registry = Registry(settings.registry, root)
-    baselines = results.evaluate_baselines(plans[0].specification.data_digest, settings, root)
+    baselines = results.evaluate_baselines(settings, root)
     summaries, versions = {}, []
     for item in plans:
         architecture = item.specification.architecture

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# One record covers a second or less of a small run: an estimate from it alone jumps.
+_RECORDS_OF_SPEED = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -16,7 +19,7 @@ class Progress:
         step: optimizer steps done, of `steps`.
         steps: of the whole run.
         loss: mean since the record before.
-        images_per_second: over all workers.
+        images_per_second: over all workers, mean of the last records.
         seconds_left: of training steps, at the present speed; None where that cannot be told yet.
         validation_loss: after the last epoch that ended, None before the first did.
     """
@@ -42,13 +45,19 @@ def progress(records: Sequence[dict[str, Any]], batch_size: int) -> Progress | N
         records: of `log.jsonl`.
         batch_size: photos per optimizer step, over all workers.
     """
-    last = next((record for record in reversed(records) if "loss" in record), None)
-    if last is None:
+    steps = [record for record in records if "loss" in record]
+    if not steps:
         return None
+    last = steps[-1]
     validation = next((record["validation_loss"] for record in reversed(records) if "validation_loss" in record), None)
-    speed = float(last["images_per_second"])
+    speed = _mean_speed([float(record["images_per_second"]) for record in steps[-_RECORDS_OF_SPEED:]])
     left = (last["steps"] - last["step"]) * batch_size / speed if speed > 0 else None
     return Progress(last["epoch"], last["step"], last["steps"], float(last["loss"]), speed, left, validation)
+
+
+def _mean_speed(speeds: Sequence[float]) -> float:
+    """Photos per second over intervals of equally many photos; 0 if one of them stood still."""
+    return len(speeds) / sum(1 / speed for speed in speeds) if min(speeds) > 0 else 0.0
 
 
 def sentence(name: str, state: Progress, epochs: int) -> str:

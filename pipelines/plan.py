@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from colorize.data.shard_index import read_index
 from colorize.settings import Settings
 from colorize.training.identity import RunSpecification, specify
 
@@ -91,12 +92,10 @@ def sentence(item: Plan) -> str:
 
 
 def _check_data(settings: Settings, lab: Path) -> None:
-    if not (lab / "index.json").is_file():
-        raise ValueError(f"{lab / 'index.json'} does not exist: the data stages have not run; run `dvc repro` first")
-    index = json.loads((lab / "index.json").read_text(encoding="utf-8"))
-    if index["height"] != settings.shards.size:
+    height = read_index(lab)["height"]
+    if height != settings.shards.size:
         raise ValueError(
-            f"{lab} holds photos of {index['height']} pixels, but params.yaml asks for "
+            f"{lab} holds photos of {height} pixels, but params.yaml asks for "
             f"shards.size {settings.shards.size}; run `dvc repro` first"
         )
 

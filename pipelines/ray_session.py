@@ -86,6 +86,9 @@ def ray_session() -> Iterator[None]:
         # Sessions end with the process id of their driver; others' sessions are left alone.
         for own in folder.glob(f"session_2*_{os.getpid()}"):
             shutil.rmtree(own, ignore_errors=True)
+        latest = folder / "session_latest"
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink(missing_ok=True)
 
 
 def nodes() -> list[Node]:

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from colorize.data.shard_index import read_index
 from colorize.metrics import evaluation
 from colorize.registry import Registry, Version, lineage, model_card
 from colorize.report.gather import BASELINES_FOLDER, gather
 from colorize.report.render import render
 from colorize.settings import Settings
-from colorize.storage import write_json
+from colorize.storage import sha256_file, write_json
 from colorize.training.log import read_log
 from pipelines.crown import Decision, crown
 from pipelines.plan import Plan
@@ -33,7 +34,7 @@ def evaluate(item: Plan, settings: Settings, root: Path) -> dict[str, float]:
     from colorize.training.precision import choose_device
 
     folder = item.folder / "evaluation"
-    inputs = _inputs(item.specification.data_digest, settings)
+    inputs = _inputs(settings, root)
     if _json(folder / _INPUTS) != inputs:
         lab, statistics = root / "data/lab", root / "data/statistics.json"
         evaluation.evaluate_run(item.folder, lab, statistics, settings.evaluation, choose_device())
@@ -43,12 +44,12 @@ def evaluate(item: Plan, settings: Settings, root: Path) -> dict[str, float]:
     return summary
 
 
-def evaluate_baselines(data_digest: str, settings: Settings, root: Path) -> dict[str, dict[str, float]]:
+def evaluate_baselines(settings: Settings, root: Path) -> dict[str, dict[str, float]]:
     """Measure the baselines, unless the same measurement is there already; returns the summaries by name."""
     from colorize.metrics.baselines import NAMES
 
     folder = root / BASELINES_FOLDER
-    inputs = _inputs(data_digest, settings)
+    inputs = _inputs(settings, root)
     if _json(folder / _INPUTS) != inputs:
         lab, statistics = root / "data/lab", root / "data/statistics.json"
         evaluation.evaluate_baselines(lab, statistics, folder, settings.evaluation)
@@ -71,7 +72,7 @@ def register(
     registry: Registry,
     root: Path,
 ) -> Version:
-    """Make a version of a measured run, with its model card and lineage; a run that has one keeps it."""
+    """Make a version of a measured run, with its model card and lineage; a run that has one keeps its number."""
     specification = item.specification
     done = _json(item.folder / "done.json")
     tags = {
@@ -82,7 +83,7 @@ def register(
         **{name: str(done[name]) for name in ("device", "precision", "workers", "torch")},
         **lineage(root),
     }
-    card = model_card(item.folder, summary, baselines, _json(root / "data/lab/index.json")["photos"], tags)
+    card = model_card(item.folder, summary, baselines, read_index(root / "data/lab")["photos"], tags)
     kept = {name: item.folder / "evaluation" / name for name in (evaluation.GRID, evaluation.ROWS, evaluation.SUMMARY)}
     project = {name: root / name for name in ("params.yaml", "dvc.lock") if (root / name).is_file()}
     return registry.register(item.folder, summary, tags, {"README.md": card.encode(), **kept, **project})
@@ -146,12 +147,13 @@ def _rows(version: Version) -> pa.Table:
     return pq.read_table(version.folder / evaluation.ROWS)
 
 
-def _inputs(data_digest: str, settings: Settings) -> dict[str, Any]:
+def _inputs(settings: Settings, root: Path) -> dict[str, Any]:
     """What a measurement depends on beside the model: the data, what is measured and how, and the gallery's size."""
     code = hashlib.sha256()
     for path in sorted(Path(evaluation.__file__).parent.glob("*.py")):
         code.update(path.read_bytes())
-    return {"data_digest": data_digest, "code": code.hexdigest(), **settings.evaluation.model_dump(exclude={"primary"})}
+    data = {name: sha256_file(root / "data" / name) for name in ("lab/index.json", "statistics.json")}
+    return {**data, "code": code.hexdigest(), **settings.evaluation.model_dump(exclude={"primary"})}
 
 
 def _json(path: Path) -> dict[str, Any]:

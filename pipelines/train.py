@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(architectures: list[str], settings: Settings, root: Path) -> None:
     prepare(root)
+    print("starting Prefect", flush=True)
     # Not before: these take seconds to import, and read the environment when they are.
     from pipelines.flow import train_flow
     from pipelines.ray_train import TrainingFailedError

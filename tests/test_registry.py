@@ -76,11 +76,12 @@ def test_an_empty_project_says_how_to_get_models_and_makes_no_database(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_registered_once(project: Path) -> None:
+@pytest.mark.parametrize("error", [1.0, 9.0])
+def test_a_run_is_registered_once_and_new_measurements_replace_old_ones(project: Path, error: float) -> None:
     registry = Registry(SETTINGS, project)
-    again = register(registry, project / "runs" / "unet-aaaaaaaaaaaa", error=9.0)
-    assert again.number == 1
-    assert again.metrics == {"ab_rmse": 1.0}
+    assert register(registry, project / "runs" / "unet-aaaaaaaaaaaa", error).number == 1
+    assert registry.resolve(1).metrics == {"ab_rmse": error}
+    assert registry.resolve(1).aliases == ("champion-unet",)
     assert len(registry.list()) == 3
 
 

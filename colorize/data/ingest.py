@@ -110,9 +110,9 @@ def is_grey(rgb: np.ndarray, chroma: float) -> bool:
     """
     factor = max(1, max(rgb.shape[:2]) // _GREY_CHECK_SIDE)
     small = np.asarray(Image.fromarray(rgb).reduce(factor))
-    _, code = rgb_to_lab_code(small)  # channel first
+    _, code = rgb_to_lab_code(small)
     ab = code.astype(np.int64) - 128
-    coloured = np.count_nonzero((ab * ab).sum(axis=0) >= chroma * chroma)
+    coloured = np.count_nonzero((ab * ab).sum(axis=-1) >= chroma * chroma)
     return bool(100 * coloured < small.shape[0] * small.shape[1])
 
 

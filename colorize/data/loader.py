@@ -1,9 +1,9 @@
 """Batches of LAB photos for training and evaluation: the same global batches for any number of workers.
 
 The order of an epoch is a pure function of (seed, epoch) and of how many photos each row group has. Row groups are
-shuffled over all shards and datasets; then the photos of each window of 16 shuffled row groups are shuffled together.
-So a batch mixes up to 16 places of the data, and reading touches only 16 row groups at a time. With the default row
-group a window holds 1,024 photos.
+shuffled over all shards and datasets; then the photos of each window of 32 shuffled row groups are shuffled together.
+So a batch mixes up to 32 places of the data, and reading touches only 32 row groups at a time. With the default row
+group a window holds 2,048 photos: only where the shards are compressed are their pixels held in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from colorize.data.shard_file import RowGroup, Shard
 from colorize.data.shard_index import read_index
 from colorize.data.splits import SPLITS
 
-WINDOW = 16  # row groups that are shuffled together and read at a time
+WINDOW = 32  # row groups that are shuffled together and read at a time
 _AHEAD = 3  # batches prepared before they are asked for
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ Columns: `id` string; `l` and `ab` fixed_size_binary of H·W and 2·H·W bytes, 
 `colorize.color`; `width` and `height` of the upright photo, int32. No column can be null, no statistics and no
 dictionary are kept, and each column of a row group is one page: uncompressed, its pixels lie in the file as in memory.
 The footer holds, under the key `colorize`, a JSON object: format, height, width, encoding, white_point, resampling,
-plan (the digest of what was asked for) and logical (the digest of what is in it).
+row_group, compression, plan (the digest of what was asked for) and logical (the digest of what is in it).
 """
 
 from __future__ import annotations
@@ -164,9 +164,7 @@ class Shard:
             self.header: dict[str, Any] = json.loads(self._metadata.metadata[_FOOTER_KEY])
             self._shape = (int(self.header["height"]), int(self.header["width"]))
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: no LAB shard, or damaged ({error}); 'dvc repro --force shard' mends it"
-            ) from error
+            raise ValueError(_damaged(path, error)) from error
         self.rows: int = self._metadata.num_rows
         self.row_groups = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
 
@@ -195,7 +193,7 @@ class Shard:
             end = column.data_page_offset + column.total_compressed_size
             header = column.total_compressed_size - length
             if column.path_in_schema != name or not 0 < header <= _LARGEST_PAGE_HEADER:
-                raise ValueError(f"{self._path}: not laid out as written; 'dvc repro --force shard' mends it")
+                raise ValueError(_damaged(self._path, "its pixels are not where they were written"))
             return np.frombuffer(self._bytes, np.uint8, length, end - length)
         chunks = self._read(group, [name])[name].chunks
         return _bytes_of(chunks[0]) if len(chunks) == 1 else np.concatenate([_bytes_of(chunk) for chunk in chunks])
@@ -204,7 +202,7 @@ class Shard:
         try:
             return self._file.read_row_group(group, columns=columns, use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{self._path}: damaged ({error}); 'dvc repro --force shard' mends it") from error
+            raise ValueError(_damaged(self._path, error)) from error
 
 
 _COLUMNS = ("id", "l", "ab", "width", "height")
@@ -221,6 +219,10 @@ def as_tensor(column: pa.FixedSizeBinaryArray, shape: Sequence[int]) -> pa.Fixed
     values = pa.Array.from_buffers(pa.uint8(), len(column) * column.type.byte_width, [None, _slice(column)])
     storage = pa.FixedSizeListArray.from_arrays(values, column.type.byte_width)
     return pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.uint8(), list(shape)), storage)
+
+
+def _damaged(path: Path, reason: object) -> str:
+    return f"{path}: no LAB shard, or damaged ({str(reason).strip()}); 'dvc repro --force shard' mends it"
 
 
 def _bytes_of(column: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """`index.json`, which describes a folder of LAB shards, and the check of every byte against it.
 
-The index holds the header that all shards share, `row_group`, `compression`, `photos` (number per split), `digest`
-(of what training sees) and `shards`: per shard `path`, `split`, `dataset`, `rows`, `row_groups` (photos in each),
+The index holds what the footers of all shards say alike, `photos` (number per split), `digest` (of what training sees)
+and `shards`: per shard `path`, `split`, `dataset`, `rows`, `row_groups` (photos in each),
 `bytes`, `sha256` of the file, `plan` and `logical` (digests of what was asked for and of what is in it). It is written
 last: where there is none, the folder is not finished.
 """
@@ -22,7 +22,7 @@ from colorize.settings.sections import ShardSettings
 from colorize.storage import sha256_file, write_json
 
 INDEX = "index.json"
-_HEADER = ("format", "height", "width", "encoding", "white_point", "resampling")
+_HEADER = ("format", "height", "width", "encoding", "white_point", "resampling", "row_group", "compression")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def write_index(folder: Path, entries: Sequence[Mapping[str, Any]], settings: Sh
         settings: what they were written with.
     """
     header = ShardPlan("", "", 0, (), settings).header()
-    index = _index(entries, header, settings)
+    index = _index(entries, header)
     write_json(folder / INDEX, index)
     return index
 
@@ -66,7 +66,6 @@ def verify(folder: Path) -> list[str]:
         index = read_index(folder)
         shards = {entry["path"]: entry for entry in index["shards"]}
         header = {key: index[key] for key in _HEADER}
-        settings = ShardSettings(size=index["height"], row_group=index["row_group"], compression=index["compression"])
     except (ValueError, KeyError, TypeError) as error:
         return [str(error) if isinstance(error, ValueError) else f"{folder / INDEX} is damaged ({error!r})"]
     problems = []
@@ -78,7 +77,7 @@ def verify(folder: Path) -> list[str]:
             problems.append(f"{folder / path}: {error}" if isinstance(error, ValueError) else f"{error}")
     extra = files_below(folder) - shards.keys() - {INDEX}
     problems += [f"{folder / path} is not named by the index" for path in sorted(extra)]
-    if not problems and _as_written(_index(found, header, settings)) != (folder / INDEX).read_bytes():
+    if not problems and _as_written(_index(found, header)) != (folder / INDEX).read_bytes():
         problems.append(f"{folder / INDEX} contradicts the shards or was edited")
     return problems
 
@@ -115,12 +114,10 @@ def files_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
 
 
-def _index(entries: Sequence[Mapping[str, Any]], header: Mapping[str, Any], settings: ShardSettings) -> dict[str, Any]:
+def _index(entries: Sequence[Mapping[str, Any]], header: Mapping[str, Any]) -> dict[str, Any]:
     photos = {name: sum(entry["rows"] for entry in entries if entry["split"] == name) for name in SPLITS}
     return {
         **{key: header[key] for key in _HEADER},
-        "row_group": settings.row_group,
-        "compression": settings.compression,
         "photos": photos,
         "digest": digest(header, entries),
         "shards": list(entries),

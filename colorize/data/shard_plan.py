@@ -58,13 +58,13 @@ class ShardPlan:
             "encoding": ENCODING,
             "white_point": WHITE_POINT,
             "resampling": RESAMPLING,
+            "row_group": self.settings.row_group,
+            "compression": self.settings.compression,
         }
         decides = {
             **header,
             "split": self.split,
             "dataset": self.dataset,
-            "row_group": self.settings.row_group,
-            "compression": self.settings.compression,
             "writer": f"pyarrow {pa.__version__}",
             "ids": [photo.id for photo in self.photos],
         }

@@ -24,7 +24,7 @@ from PIL import Image
 
 from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
-from colorize.data.statistics import Statistics, load_statistics, rebalancing_weights
+from colorize.data.statistics import load_statistics, rebalancing_weights
 from colorize.metrics import baselines, quality
 from colorize.metrics.gallery import GALLERY, gallery_ids, write_pictures, write_png
 from colorize.progress import track
@@ -216,7 +216,7 @@ class _Evaluation:
 
     def __init__(self, lab: Path, statistics: Path, settings: EvaluationSettings) -> None:
         self.loader = Loader(lab, SPLIT, settings.batch_size, seed=0, shuffle=False)
-        self.statistics: Statistics = load_statistics(statistics)
+        self.statistics = load_statistics(statistics)
         self.weights = rebalancing_weights(self.statistics.histogram)
         datasets: dict[str, str] = {}
         for batch in self.batches():
@@ -225,13 +225,12 @@ class _Evaluation:
         self.originals = self._read_originals()
 
     def batches(self) -> Iterator[Batch]:
-        return self.loader.batches(0)
+        return self.loader.batches(epoch=0)
 
     def write(self, name: str, predict: Predict, folder: Path) -> dict[str, float]:
         batches = track(self.batches(), f"evaluate {name}", len(self.loader))
         rows, pictures = evaluate(predict, batches, self.weights, set(self.gallery))
         summary = summarise(rows)
-        folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / ROWS) as temporary:
             pq.write_table(rows, temporary)
         write_pictures(pictures, folder / GALLERY)

@@ -29,11 +29,11 @@ def _normalization(kind: str, channels: int) -> list[nn.Module]:
 
 
 class _Convolutions(nn.Sequential):
-    """Two 3x3 convolutions, the first perhaps with stride 2, each followed by normalization and SiLU."""
+    """3x3 convolutions, the first perhaps with stride 2, each followed by normalization and SiLU."""
 
-    def __init__(self, inputs: int, outputs: int, settings: UNetSettings, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, settings: UNetSettings, stride: int = 1, count: int = 2) -> None:
         layers: list[nn.Module] = []
-        for channels, step in ((inputs, stride), (outputs, 1)):
+        for channels, step in ((inputs, stride), *[(outputs, 1)] * (count - 1)):
             layers.append(
                 nn.Conv2d(
                     channels,
@@ -57,13 +57,16 @@ class UNet(Colorization):
         super().__init__()
         widths = [settings.channels * 2**level for level in range(settings.depth + 1)]
         self.multiple = 2**settings.depth
-        self.stem = _Convolutions(1, widths[0], settings)
+        # At full size, where convolutions cost most and see least, there is one a side; two at all other levels.
+        self.stem = _Convolutions(1, widths[0], settings, count=1)
         self.encoders = nn.ModuleList(
             _Convolutions(above, below, settings, stride=2) for above, below in itertools.pairwise(widths)
         )
         # The 1x1 convolution comes before the resize: the two commute, and it is four times cheaper there.
         self.reducers = nn.ModuleList(nn.Conv2d(below, above, 1) for above, below in itertools.pairwise(widths))
-        self.decoders = nn.ModuleList(_Convolutions(2 * above, above, settings) for above in widths[:-1])
+        self.decoders = nn.ModuleList(
+            _Convolutions(2 * above, above, settings, count=1 if above == widths[0] else 2) for above in widths[:-1]
+        )
         self.final = nn.Conv2d(widths[0], 2, 1)
 
     def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741, ARG002

@@ -13,14 +13,14 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colorize.registry.history import log_run
 from colorize.settings.sections import RegistrySettings
-from colorize.storage import atomic_folder
+from colorize.storage import atomic_folder, write_bytes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -126,7 +126,7 @@ class Registry:
     def register(
         self, run: Path, metrics: Mapping[str, float], tags: Mapping[str, str], files: Mapping[str, bytes | Path]
     ) -> Version:
-        """Make a version of a finished run, or find the one it already has.
+        """Make a version of a finished run, or bring the measurements of the one it already has up to date.
 
         Args:
             run: the run's folder, with the model in `model/` and the log in `log.jsonl`; its name is its identity.
@@ -139,7 +139,7 @@ class Registry:
             OSError: the artefact folder cannot be written to.
         """
         if known := next((version for version in self.list() if version.run == run.name), None):
-            return known
+            return self._refresh(known, metrics, files)
         if not (run / "model" / "model.safetensors").is_file():
             raise RegistryError(f"{run}: there is no trained model in {run / 'model'}; has its training finished?")
         folder = self.artefacts / run.name
@@ -178,6 +178,15 @@ class Registry:
         if self.uri.startswith(_SQLITE):
             Path(self.uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def _refresh(self, known: Version, metrics: Mapping[str, float], files: Mapping[str, bytes | Path]) -> Version:
+        """A run whose measurements changed (other test photos, other measures) is still the same model."""
+        if known.metrics == dict(metrics):
+            return known
+        for name, content in files.items():
+            write_bytes(known.folder / name, content if isinstance(content, bytes) else content.read_bytes())
+        self._client.set_model_version_tag(self.name, str(known.number), "metrics", json.dumps(dict(metrics)))
+        return replace(known, metrics=dict(metrics))
 
     def _create_registered_model(self) -> None:
         from mlflow.exceptions import MlflowException

@@ -56,8 +56,8 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
-    """Photos kept out of training for one reason; `photos` are the first of `count`."""
+class Kind:
+    """Photos that went the same way for one reason; `photos` are the first of `count`."""
 
     status: str
     reason: str
@@ -80,7 +80,8 @@ class DataPage:
     """Everything about the data; what a stage has not made yet is empty."""
 
     datasets: list[Dataset] = field(default_factory=list)
-    refusals: list[Refusals] = field(default_factory=list)
+    refusals: list[Kind] = field(default_factory=list)
+    converted: list[Kind] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     group_counts: dict[str, int] = field(default_factory=dict)
     has_groups: bool = False
@@ -109,6 +110,7 @@ def gather_data(data: Path) -> DataPage:
         outcomes[row["dataset"]][decided if row["status"] == ACCEPTED else row["status"]] += 1
     page.datasets = [_dataset(data, name, counted) for name, counted in outcomes.items()]
     page.refusals = _refusals(data / "raw", rows)
+    page.converted = _converted(data / "raw", rows)
     members = _duplicate_groups(groups)
     page.groups = [_group(data / "raw", group, by_key) for group in members[:_GROUPS_SHOWN]]
     kinds = Counter(_kind(group) for group in members)
@@ -130,25 +132,35 @@ def _dataset(data: Path, name: str, counted: Counter[str]) -> Dataset:
     return Dataset(name, listing.get("source"), counted.total(), outcomes, listing.get("ignored") or {})
 
 
-def _refusals(raw: Path, rows: list[Row]) -> list[Refusals]:
+def _refusals(raw: Path, rows: list[Row]) -> list[Kind]:
     by_reason: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["status"] != ACCEPTED:
             by_reason[row["status"], row["reason"] or "no reason given"].append(row)
     # Refused before flagged, frequent before rare.
     ordered = sorted(by_reason.items(), key=lambda item: (item[0][0] == FLAGGED, -len(item[1]), item[0][1]))
-    return [
-        Refusals(
-            status,
-            reason,
-            len(found),
-            [
-                _photo(raw, row, thumbnail=index < _THUMBNAILS_PER_REASON)
-                for index, row in enumerate(found[:_REFUSALS_PER_REASON])
-            ],
-        )
-        for (status, reason), found in ordered
-    ]
+    return [_kind_of(raw, status, reason, found) for (status, reason), found in ordered]
+
+
+def _converted(raw: Path, rows: list[Row]) -> list[Kind]:
+    """Accepted photos that were not upright RGB in their files."""
+    by_reason: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["status"] != ACCEPTED:
+            continue
+        if (row["orientation"] or 1) != 1:
+            by_reason["turned upright, by EXIF"].append(row)
+        if row["mode"] not in (None, "RGB"):
+            by_reason[f"converted from {row['mode']}"].append(row)
+        if row["detail"]:
+            by_reason["with a note"].append(row)
+    return [_kind_of(raw, ACCEPTED, reason, found) for reason, found in sorted(by_reason.items())]
+
+
+def _kind_of(raw: Path, status: str, reason: str, rows: list[Row]) -> Kind:
+    shown = enumerate(rows[:_REFUSALS_PER_REASON])
+    photos = [_photo(raw, row, thumbnail=index < _THUMBNAILS_PER_REASON) for index, row in shown]
+    return Kind(status, reason, len(rows), photos)
 
 
 def _duplicate_groups(rows: list[Row]) -> list[list[Row]]:

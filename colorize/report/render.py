@@ -83,7 +83,7 @@ def render(report: Report, path: Path) -> None:
         metrics=_metrics(report),
         entries=[*report.models, *report.baselines],
         winners={metric.key: _winners(report, metric) for metric in METRICS},
-        verdict=_verdict(report),
+        verdict=verdict_of(report),
         primary=_primary(report),
         truth=_truth(report),
         tones={entry.name: number for number, entry in enumerate(_by_name(report), start=1)},
@@ -95,7 +95,7 @@ def render(report: Report, path: Path) -> None:
     write_bytes(path, page.encode())
 
 
-def _verdict(report: Report) -> Verdict | None:
+def verdict_of(report: Report) -> Verdict | None:
     """Who is the champion and by how much, against the best baseline and the second-best model."""
     comparison = report.verdict
     if comparison is None:

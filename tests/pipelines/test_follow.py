@@ -29,3 +29,9 @@ def test_a_standstill_has_no_time_left() -> None:
     state = progress([{**STEP, "images_per_second": 0.0}], 16)
     assert state is not None
     assert "left" not in sentence("unet", state, 5)
+
+
+def test_the_speed_is_that_of_the_last_records_together() -> None:
+    state = progress([{**STEP, "images_per_second": speed} for speed in (4.0, 12.0)], 16)
+    assert state is not None
+    assert state.images_per_second == pytest.approx(6.0)

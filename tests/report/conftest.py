@@ -24,7 +24,7 @@ def draw(number: int) -> Image.Image:
 
 
 def _photos(folder: Path) -> None:
-    """Two folders; the second also holds an exact and a near copy, a grey photo, a truncated and a fake one."""
+    """Two folders; the second also holds two copies, and a grey, a CMYK, a turned, a truncated and a fake photo."""
     for which, dataset in enumerate(DATASETS):
         (folder / dataset).mkdir(parents=True)
         for number in range(PHOTOS):
@@ -33,6 +33,10 @@ def _photos(folder: Path) -> None:
     (second / "copy.jpg").write_bytes((first / "im0.jpg").read_bytes())
     draw(1).resize((90, 72)).save(second / "near.jpg", quality=70)
     draw(50).convert("L").save(second / "grey.jpg")
+    draw(60).convert("CMYK").save(second / "print.jpg")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    draw(70).save(second / "turned.jpg", exif=turned)
     (second / "broken.jpg").write_bytes((first / "im2.jpg").read_bytes()[:900])
     (second / "<b>fake<!--.jpg").write_text("<html><script>alert(1)</script></html>" * 40)
 

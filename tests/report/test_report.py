@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,10 +13,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from colorize.metrics.comparison import Comparison
 from colorize.report.curves import read_log, ticks
 from colorize.report.data_page import OUTCOMES
 from colorize.report.gather import Report, gather
-from colorize.report.render import render
+from colorize.report.render import render, verdict_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ class Elements(HTMLParser):
 
 def test_outcomes_add_up_to_the_photos_listed(report: Report) -> None:
     first, second = report.data.datasets
-    assert (first.listed, second.listed) == (14, 19)
+    assert (first.listed, second.listed) == (14, 21)
     for dataset in (first, second):
         assert sum(dataset.outcomes.values()) == dataset.listed
     assert set(report.data.total) == set(OUTCOMES)
@@ -73,6 +75,13 @@ def test_refusals_name_file_and_reason_and_show_what_can_be_shown(report: Report
     assert by_reason["truncated"].photos[0].detail
     assert by_reason["truncated"].photos[0].thumbnail is None
     assert by_reason["grey"].photos[0].thumbnail.startswith("data:image/webp;base64,")
+
+
+def test_photos_that_were_converted_are_named(report: Report) -> None:
+    assert {kind.reason: [photo.path for photo in kind.photos] for kind in report.data.converted} == {
+        "converted from CMYK": ["print.jpg"],
+        "turned upright, by EXIF": ["turned.jpg"],
+    }
 
 
 def test_duplicate_groups_show_the_one_that_stays_first(report: Report) -> None:
@@ -107,6 +116,27 @@ def test_models_are_ranked_and_held_against_the_best_baseline(report: Report, pr
     index = json.loads((project / "data" / "lab" / "index.json").read_text())
     assert report.lineage["data digest"] == index["digest"]
     assert report.lineage["run of unet"] == "unet-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("interval", "headline", "words"),
+    [
+        ((-3.0, -4.0, -2.0), "unet colours best.", "7.00 against 10.00 for the grey baseline, 3.00 less (30 %; 95"),
+        ((-3.0, -4.0, 1.0), "No model is measurably better than the grey baseline.", "-4.00 to +1.00, includes zero"),
+        ((2.0, 1.0, 3.0), "No model beats the grey baseline.", "2.00 more (20 %; 95 % interval 1.00 to 3.00)"),
+    ],
+)
+def test_the_verdict_says_what_the_interval_allows(
+    report: Report, interval: tuple[float, float, float], headline: str, words: str
+) -> None:
+    comparison = Comparison("ab_error_rebalanced", 50, 10 + interval[0], 10.0, *interval)
+    model = dataclasses.replace(report.models[0], name="unet")
+    grey = next(entry for entry in report.baselines if entry.name == "grey")
+    verdict = verdict_of(
+        dataclasses.replace(report, models=[model], baselines=[grey], verdict=comparison, runner_up=None)
+    )
+    assert verdict.headline == headline
+    assert words in verdict.sentence.replace("\u00a0", " ")
 
 
 def test_the_newest_run_of_an_architecture_is_shown_unless_runs_are_named(project: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ train(run, Path(lab), Path(folder), rank=rank, world_size=world_size, device="cp
 """
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     """Stands for whatever ends a worker between two steps."""
 
 
@@ -114,10 +114,10 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
 
     def interrupt(record: dict[str, Any]) -> None:
         if record["step"] == (5 if stop == "in epoch 2" else 9) and ("loss" in record) == (stop == "in epoch 2"):
-            raise Interrupted
+            raise InterruptionError
 
     folder = tmp_path / "resumed"
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         fit(specification, lab, folder, report=interrupt)
     assert not (folder / "done.json").exists()
     resumed: list[dict[str, Any]] = []

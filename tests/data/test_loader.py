@@ -1,0 +1,267 @@
+"""The loader: every photo once an epoch, the same global batches for any number of workers and any restart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colorize.data.loader import WINDOW, Batch, Loader, epoch_order, mirrored, natural_order
+from colorize.data.shard_file import Row, write_shard
+from colorize.data.shard_index import read_entry, write_index
+from colorize.data.shard_plan import Photo, ShardPlan, cut
+from colorize.settings.sections import ShardSettings
+
+PHOTOS = {("train", "birds"): 37, ("train", "trees"): 64, ("test", "birds"): 9, ("validation", "trees"): 1}
+
+
+def identity(split: str, dataset: str, number: int) -> str:
+    return hashlib.sha256(f"{split}{dataset}{number}".encode()).hexdigest()
+
+
+def pixels(identity: str, size: int) -> np.ndarray:
+    """The three planes of a made-up photo, which its id decides."""
+    generator = np.random.default_rng(int(identity[:16], 16))
+    return generator.integers(0, 256, (3, size, size), dtype=np.uint8)
+
+
+def write_lab(folder: Path, settings: ShardSettings, photos: dict[tuple[str, str], int] = PHOTOS) -> Path:
+    """A folder of made-up shards."""
+    entries = []
+    for (split, dataset), count in photos.items():
+        every = [Photo(identity(split, dataset, number), f"{number}.jpg") for number in range(count)]
+        for number, part in enumerate(cut(every, settings.rows)):
+            plan = ShardPlan(split, dataset, number, part, settings)
+            rows = (
+                Row(photo.id, lab[0].tobytes(), lab[1:].tobytes(), 40, 30)
+                for photo, lab in ((photo, pixels(photo.id, settings.size)) for photo in part)
+            )
+            write_shard(folder / plan.path, plan, rows)
+            entries.append(read_entry(folder, plan.path)[0])
+    write_index(folder, entries, settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lab(tmp_path_factory.mktemp("lab"), ShardSettings(size=16, rows=12, row_group=5, compression="none"))
+
+
+def ids(batches: list[Batch]) -> list[list[str]]:
+    return [batch.ids for batch in batches]
+
+
+def joined(parts: tuple[Batch, ...]) -> Batch:
+    """A global batch from its slices, in the order of the ranks."""
+    return Batch(
+        [identity for part in parts for identity in part.ids],
+        [dataset for part in parts for dataset in part.datasets],
+        np.concatenate([part.l for part in parts]),
+        np.concatenate([part.ab for part in parts]),
+    )
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    assert ids(first) == ids(second)
+    for one, other in zip(first, second, strict=True):
+        assert one.datasets == other.datasets
+        np.testing.assert_array_equal(one.l, other.l)
+        np.testing.assert_array_equal(one.ab, other.ab)
+
+
+# The order
+
+layouts = st.lists(st.integers(1, 9), max_size=60)
+
+
+@given(layouts, st.integers(0, 2**32), st.integers(0, 2**20))
+def test_every_photo_once_an_epoch(row_groups: list[int], seed: int, epoch: int) -> None:
+    order = epoch_order(row_groups, seed, epoch)
+    every = {(group, row) for group, rows in enumerate(row_groups) for row in range(rows)}
+    assert len(order) == len(every)
+    assert set(map(tuple, order.tolist())) == every
+    assert sorted(map(tuple, order.tolist())) == list(map(tuple, natural_order(row_groups).tolist()))
+
+
+@given(layouts, st.integers(0, 99), st.integers(0, 99))
+def test_an_epoch_touches_a_window_of_row_groups_at_a_time(row_groups: list[int], seed: int, epoch: int) -> None:
+    groups = epoch_order(row_groups, seed, epoch)[:, 0].tolist()
+    first = {group: groups.index(group) for group in set(groups)}
+    last = {group: len(groups) - 1 - groups[::-1].index(group) for group in set(groups)}
+    for position in range(len(groups)):
+        assert sum(first[group] <= position <= last[group] for group in first) <= WINDOW
+
+
+def test_order_is_fixed_for_all_time() -> None:
+    # A run that resumes after an upgrade must see the order it began with.
+    assert epoch_order([3, 2, 4], 1, 0).tolist() == [
+        [2, 3],
+        [2, 0],
+        [1, 0],
+        [2, 2],
+        [0, 0],
+        [0, 1],
+        [2, 1],
+        [1, 1],
+        [0, 2],
+    ]
+    names = [identity("train", "birds", number) for number in range(8)]
+    assert mirrored(names, 1, 0).tolist() == [False, False, True, False, True, True, True, False]
+
+
+def test_other_seeds_and_epochs_are_other_orders() -> None:
+    orders = {tuple(epoch_order([5] * 40, seed, epoch)[:, 0].tolist()) for seed in range(6) for epoch in range(6)}
+    assert len(orders) == 36
+
+
+def test_batches_mix_the_data() -> None:
+    """4 datasets of 40 row groups: their shares of a batch of 32 vary little more than by drawing at random."""
+    batches = epoch_order([16] * 160, 7, 3)[:, 0].reshape(-1, 32) // 40
+    for dataset in range(4):
+        shares = (batches == dataset).mean(axis=1)
+        assert shares.mean() == 0.25
+        assert shares.std() < 1.6 * np.sqrt(0.25 * 0.75 / 32)
+
+
+# Batches
+
+
+def test_pixels_ids_and_datasets_belong_together(lab: Path) -> None:
+    seen = []
+    for batch in Loader(lab, "train", 8, 1).batches(0):
+        for index, name in enumerate(batch.ids):
+            planes = pixels(name, 16)
+            np.testing.assert_array_equal(batch.l[index], planes[:1])
+            np.testing.assert_array_equal(batch.ab[index], planes[1:])
+            seen.append((batch.datasets[index], name))
+        assert batch.l.shape == (len(batch.ids), 1, 16, 16)
+        assert batch.ab.shape == (len(batch.ids), 2, 16, 16)
+        assert batch.l.flags.writeable
+    wanted = [(d, identity(s, d, n)) for (s, d), count in PHOTOS.items() if s == "train" for n in range(count)]
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_sequential_order_is_that_of_the_shards(lab: Path) -> None:
+    loader = Loader(lab, "test", 4, 0, shuffle=False)
+    batches = list(loader.batches(0))
+    assert [name for batch in batches for name in batch.ids] == [identity("test", "birds", n) for n in range(9)]
+    assert [len(batch.ids) for batch in batches] == [4, 4, 1]
+    assert (len(loader), loader.photos, loader.size) == (3, 9, 16)
+    assert_same(batches, list(loader.batches(5)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 1000])
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_any_number_of_workers_sees_the_same_global_batches(lab: Path, world_size: int, batch_size: int) -> None:
+    alone = list(Loader(lab, "train", batch_size, 3, flip=True).batches(2))
+    ranks = [Loader(lab, "train", batch_size, 3, rank=r, world_size=world_size, flip=True) for r in range(world_size)]
+    parts = list(zip(*(loader.batches(2) for loader in ranks), strict=True))
+    assert_same([joined(slices) for slices in parts], alone)
+    for slices in parts:
+        sizes = [len(part.ids) for part in slices]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_worker_without_a_photo_gets_an_empty_batch(lab: Path) -> None:
+    parts = [list(Loader(lab, "validation", 4, 0, rank=rank, world_size=3).batches(0)) for rank in range(3)]
+    assert [len(batches) for batches in parts] == [1, 1, 1]
+    assert sorted(len(batches[0].ids) for batches in parts) == [0, 0, 1]
+    assert min(batches[0].ab.shape for batches in parts) == (0, 2, 16, 16)
+
+
+@pytest.mark.parametrize("start", [0, 1, 6, 14, 15])
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_resuming_in_mid_epoch_on_another_number_of_workers(lab: Path, start: int, world_size: int) -> None:
+    whole = list(Loader(lab, "train", 7, 3, flip=True).batches(4))
+    assert len(whole) == 15
+    ranks = [Loader(lab, "train", 7, 3, rank=r, world_size=world_size, flip=True) for r in range(world_size)]
+    rest = zip(*(loader.batches(4, start) for loader in ranks), strict=True)
+    assert_same([joined(slices) for slices in rest], whole[start:])
+
+
+def test_mirroring_is_by_seed_epoch_and_id(lab: Path) -> None:
+    counts = []
+    for epoch in range(3):
+        count = 0
+        for batch in Loader(lab, "train", 16, 5, flip=True).batches(epoch):
+            for index, (name, flipped) in enumerate(zip(batch.ids, mirrored(batch.ids, 5, epoch), strict=True)):
+                planes = pixels(name, 16)[..., :: -1 if flipped else 1]
+                np.testing.assert_array_equal(batch.l[index], planes[:1])
+                np.testing.assert_array_equal(batch.ab[index], planes[1:])
+                count += flipped
+        counts.append(count)
+    assert all(30 < count < 71 for count in counts)
+    names = [identity("x", "y", number) for number in range(2000)]
+    differing = mirrored(names, 5, 0) != mirrored(names, 5, 1)
+    assert 0.45 < differing.mean() < 0.55
+
+
+@pytest.mark.parametrize("settings", [(16, "lz4"), (16, "zstd"), (20, "none"), (17, "none"), (17, "lz4")])
+def test_compression_and_odd_sizes(tmp_path: Path, settings: tuple[int, str]) -> None:
+    size, compression = settings
+    folder = write_lab(tmp_path, ShardSettings(size=size, rows=12, row_group=5, compression=compression))
+    for batch in Loader(folder, "train", 16, 5, flip=True).batches(1):
+        for index, (name, flipped) in enumerate(zip(batch.ids, mirrored(batch.ids, 5, 1), strict=True)):
+            planes = pixels(name, size)[..., :: -1 if flipped else 1]
+            np.testing.assert_array_equal(np.concatenate([batch.l[index], batch.ab[index]]), planes)
+
+
+def test_the_last_batch_can_be_dropped(lab: Path) -> None:
+    loader = Loader(lab, "train", 10, 1, drop_last=True)
+    assert len(loader) == 10
+    assert [len(batch.ids) for batch in loader.batches(0)] == [10] * 10
+
+
+def test_leaving_an_epoch_early_ends_the_thread(lab: Path) -> None:
+    before = threading.active_count()
+    batches = Loader(lab, "train", 4, 1).batches(0)
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+# Errors
+
+
+def test_wrong_arguments_are_named(lab: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="split is 'dev': expected one of train, validation, test"):
+        Loader(lab, "dev", 4, 1)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        Loader(lab, "train", 0, 1)
+    with pytest.raises(ValueError, match="rank is 2: expected 0 to 1"):
+        Loader(lab, "train", 4, 1, rank=2, world_size=2)
+    with pytest.raises(ValueError, match="start is 99: an epoch has 26 global batches"):
+        Loader(lab, "train", 4, 1).batches(0, 99)
+    with pytest.raises(ValueError, match=r"index\.json is missing: run 'dvc repro shard'"):
+        Loader(tmp_path, "train", 4, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1" + bytes(500) + b"PAR1"])
+def test_a_damaged_shard_is_named(tmp_path: Path, damage: bytes) -> None:
+    write_lab(tmp_path, ShardSettings(size=16, rows=12, row_group=5, compression="none"))
+    path = next(tmp_path.glob("split=test/*/*.parquet"))
+    path.write_bytes(damage)
+    with pytest.raises(ValueError, match=rf"{path.name}: no LAB shard, or damaged .*dvc repro"):
+        list(Loader(tmp_path, "test", 4, 1).batches(0))
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_an_epoch(tmp_path: Path) -> None:
+    """200 MiB of shards, read twice: what the process holds itself does not grow with them."""
+    photos = {("train", f"set{number}"): 256 for number in range(4)}
+    write_lab(tmp_path, ShardSettings(size=256, rows=128, row_group=16, compression="none"), photos)
+    process = psutil.Process(os.getpid())
+    held = []
+    for epoch in range(2):
+        for _ in Loader(tmp_path, "train", 32, 1, flip=True).batches(epoch):
+            memory = process.memory_info()
+            held.append((memory.rss - memory.shared) / 2**20)
+    assert max(held) - held[0] < 64
