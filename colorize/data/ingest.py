@@ -25,7 +25,7 @@ from colorize.progress import track
 from colorize.settings.sections import ImageSettings, IngestSettings
 from colorize.storage import atomic_folder
 
-_GREY_CHECK_SIDE = 128  # pixels: averages the colour noise of the sensor and of JPEG away
+_GREY_CHECK_SIDE = 64  # pixels: averages the colour noise of the sensor and of JPEG away
 _MANIFEST_ROWS_AT_ONCE = 1024
 
 
@@ -102,7 +102,7 @@ def examine(source: Source, images: ImageSettings, entry: Entry) -> tuple[dict[s
 def is_grey(rgb: np.ndarray, chroma: float) -> bool:
     """Whether less than 1 % of a photo has a CIELAB chroma of at least `chroma`.
 
-    Looked at in a picture averaged down to about 128 pixels and in whole units of a and b, which is exact arithmetic.
+    Looked at in a picture averaged down to 64 to 128 pixels and in whole units of a and b: exact arithmetic.
 
     Args:
         rgb: uint8, height x width x 3.
