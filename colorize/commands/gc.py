@@ -42,13 +42,13 @@ def gc(
 def _old_runs(root: Path) -> list[Garbage]:
     """Runs that are not what params.yaml and the data ask for now. Registered versions keep files of their own."""
     from colorize.settings import load_settings
-    from colorize.training.identity import specification
+    from colorize.training.identity import specify
 
     index = root / "data" / "lab" / "index.json"
     if not index.is_file() or not (root / "runs").is_dir():
         return []
     settings = load_settings(root / "params.yaml")
-    wanted = {specification(settings, name, root).run_name for name in settings.architectures.chosen()}
+    wanted = {specify(settings, name, index.parent, root).name for name in settings.architectures.chosen()}
     return [
         Garbage(folder, "a run of other parameters, data or code than the present ones")
         for folder in sorted((root / "runs").iterdir())
