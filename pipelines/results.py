@@ -23,7 +23,7 @@ from pipelines.crown import Decision, crown
 from pipelines.plan import Plan
 
 METRICS = Path("reports/metrics/models")
-LOSSES = Path("reports/plots/loss.json")
+LOSSES = Path("reports/plots/loss")
 REPORT = Path("reports/index.html")
 
 _INPUTS = "inputs.json"
@@ -110,8 +110,9 @@ def _crown(contenders: Sequence[Version], registry: Registry, architecture: str 
 
 
 def write_plots(items: Sequence[Plan], root: Path) -> None:
-    """Losses of every run, one point an epoch, as `dvc plots` reads them."""
-    write_json(root / LOSSES, [point for item in items for point in _losses(item)])
+    """Losses of each run, one point an epoch, as `dvc plots` reads them."""
+    for item in items:
+        write_json(root / LOSSES / f"{item.specification.architecture}.json", _losses(item))
 
 
 def write_report(items: Sequence[Plan], settings: Settings, root: Path) -> Path:
@@ -132,7 +133,6 @@ def _losses(item: Plan) -> list[dict[str, Any]]:
         elif epoch:
             points.append(
                 {
-                    "architecture": item.specification.architecture,
                     "epoch": record["epoch"],
                     "step": record["step"],
                     "loss": sum(epoch) / len(epoch),

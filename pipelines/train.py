@@ -67,7 +67,12 @@ def _train(architectures: list[str], settings: Settings, root: Path) -> None:
     except TrainingFailedError as error:
         raise ValueError(str(error)) from error
     store = os.environ.get("MLFLOW_TRACKING_URI") or settings.registry.store
-    print(f"\nreport    {root / REPORT}\nregistry  mlflow ui --backend-store-uri {store}\ncolorize  colorize photo.jpg")
+    # Commands that work as they stand, in a shell that has not activated the environment too.
+    programs = Path(sys.executable).parent
+    here = programs.relative_to(root) if programs.is_relative_to(root) else programs
+    print(f"\nreport    {root / REPORT}")
+    print(f"registry  {here / 'mlflow'} ui --backend-store-uri {store}")
+    print(f"colorize  {here / 'colorize'} photo.jpg")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ def main(settings: Settings) -> None:
         **result.index["photos"],
         "shards": len(shards),
         "bytes": sum(shard["bytes"] for shard in shards),
-        "digest": result.index["digest"],
     }
     write_json(Path("reports/metrics/data/shard.json"), counts)
     # What this run did depends on what the last one left, so it is said here and kept out of the metrics.
-    _shell.say("shard", counts | {"written": result.written, "kept": result.kept, "removed": result.removed})
+    done = {"written": result.written, "kept": result.kept, "removed": result.removed}
+    _shell.say("shard", counts | done | {"digest": result.index["digest"]})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from colorize.data import manifest
-from colorize.data.shards import verify
+from colorize.data.shards import read_index, verify
 from colorize.settings import load_settings
 from stages import shard, statistics
 
@@ -69,7 +69,7 @@ def test_counts_add_up(project: Path, capsys: pytest.CaptureFixture[str]) -> Non
     statistics.main(load_settings())
     figures = json.loads(Path("reports/metrics/data/statistics.json").read_text())
     assert (figures["photos"], figures["pixels"]) == (12, 12 * 256)
-    assert json.loads(Path("data/statistics.json").read_text())["digest"] == counts["digest"]
+    assert json.loads(Path("data/statistics.json").read_text())["digest"] == read_index(Path("data/lab"))["digest"]
     assert "statistics: photos 12, pixels 3072, mean (l " in capsys.readouterr().out
 
 
