@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize.metrics.evaluation import GRID, SCHEMA
-from colorize.registry import Registry
+from colorize.registry import CHAMPION, Registry
 from colorize.settings import Settings, load_settings
 from colorize.training.log import read_log
 from pipelines import artifacts, follow, results
@@ -133,7 +133,7 @@ def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
     reasons = {alias: decision.reason for alias, decision in decisions.items()}
     print(f"champion: {reasons['champion']}", flush=True)
     results.write_plots(plans, root)
-    report = results.write_report(plans, settings, root)
+    report = results.write_report(plans, settings, registry.resolve(CHAMPION).run, root)
     artifacts.show_comparison({**summaries, **baselines})
     artifacts.show_champion(reasons)
     artifacts.link_report(report)

@@ -115,10 +115,10 @@ def write_plots(items: Sequence[Plan], root: Path) -> None:
         write_json(root / LOSSES / f"{item.specification.architecture}.json", _losses(item))
 
 
-def write_report(items: Sequence[Plan], settings: Settings, root: Path) -> Path:
-    """Render the page that shows these runs; returns where it is."""
+def write_report(items: Sequence[Plan], settings: Settings, champion: str, root: Path) -> Path:
+    """Render the page that shows these runs and which of them is champion; returns where it is."""
     runs = [item.specification.name for item in items]
-    report = gather(root, runs, settings.evaluation.primary, settings.evaluation.gallery)
+    report = gather(root, runs, settings.evaluation.primary, settings.evaluation.gallery, champion)
     render(report, root / REPORT)
     return root / REPORT
 

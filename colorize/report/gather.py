@@ -91,13 +91,15 @@ class Report:
     Attributes:
         models: trained models, best first.
         baselines: best first.
-        verdict: the champion against the best baseline, on the primary metric.
-        runner_up: the champion against the second-best model.
+        champion: the run that the registry's alias points to; empty where nobody was asked.
+        verdict: the best model against the best baseline, on the primary metric.
+        runner_up: the best model against the second-best.
         lineage: facts on where the figures come from, in order.
         parameters: text of `params.yaml`.
     """
 
     primary: str = PRIMARY
+    champion: str = ""
     models: list[Entry] = field(default_factory=list)
     baselines: list[Entry] = field(default_factory=list)
     verdict: Comparison | None = None
@@ -109,17 +111,20 @@ class Report:
     parameters: str = ""
 
 
-def gather(root: Path, runs: Sequence[str] | None = None, primary: str = PRIMARY, photos: int = 24) -> Report:
+def gather(
+    root: Path, runs: Sequence[str] | None = None, primary: str = PRIMARY, photos: int = 24, champion: str = ""
+) -> Report:
     """Read what there is below the project's folder.
 
     Args:
         root: the project's folder.
         runs: names of the runs to show; None takes the run of each architecture that was evaluated last.
-        primary: the metric that crowns the champion.
+        primary: the metric that models are ranked by.
         photos: how many photos the gallery shows.
+        champion: the run that the registry's alias points to, for its mark on the page.
     """
     folders = _newest_runs(root / "runs") if runs is None else [root / "runs" / run for run in runs]
-    report = Report(primary)
+    report = Report(primary, champion)
     report.models = _ranked([entry for folder in folders if (entry := _model(folder, primary))], primary)
     measured = [_baseline(root / BASELINES_FOLDER / name, primary) for name in baselines.NAMES]
     report.baselines = _ranked([entry for entry in measured if entry], primary)

@@ -33,7 +33,7 @@ class Verdict:
 
     headline: str
     sentence: str
-    note: str | None
+    note: str
 
 
 METRICS = (
@@ -96,7 +96,7 @@ def render(report: Report, path: Path) -> None:
 
 
 def verdict_of(report: Report) -> Verdict | None:
-    """Who is the champion and by how much, against the best baseline and the second-best model."""
+    """Which model is best and by how much, against the best baseline and the second-best model."""
     comparison = report.verdict
     if comparison is None:
         return None
@@ -106,7 +106,7 @@ def verdict_of(report: Report) -> Verdict | None:
     photos = f"measured on {comparison.photos} test photos"
     if comparison.first_is_better:
         headline = f"{model} colours best."
-        sentence = f"Champion by {metric}: {figures}, {_difference(comparison)}, {photos}."
+        sentence = f"Best by {metric}: {figures}, {_difference(comparison)}, {photos}."
     elif comparison.second_is_better:
         headline = f"No model beats the {baseline} baseline."
         sentence = f"The best one, {model}, has a {metric} of {figures}, {_difference(comparison)}, {photos}."
@@ -114,7 +114,8 @@ def verdict_of(report: Report) -> Verdict | None:
         headline = f"No model is measurably better than the {baseline} baseline."
         sentence = f"The best one, {model}, has a {metric} of {figures}; the 95 % interval of the difference, "
         sentence += f"{comparison.low:+.2f} to {comparison.high:+.2f}, includes zero ({photos})."
-    return Verdict(headline, sentence, _runner_up(report))
+    notes = [note for note in (_runner_up(report), _absent_champion(report)) if note]
+    return Verdict(headline, sentence, " ".join(notes))
 
 
 def _runner_up(report: Report) -> str | None:
@@ -123,11 +124,17 @@ def _runner_up(report: Report) -> str | None:
         return None
     second = title(report.models[1].name)
     if comparison.first_is_better:
-        return f"Next: {second}, {comparison.second:.2f}. The champion's error is {_difference(comparison)}."
+        return f"Next: {second}, {comparison.second:.2f}. The best one's error is {_difference(comparison)}."
     return (
-        f"Next: {second}, {comparison.second:.2f}, which these photos cannot tell apart from the champion "
+        f"Next: {second}, {comparison.second:.2f}, which these photos cannot tell apart from the best "
         f"(95 % interval of the difference {comparison.low:+.2f} to {comparison.high:+.2f})."
     )
+
+
+def _absent_champion(report: Report) -> str | None:
+    if not report.champion or report.champion in {model.run for model in report.models}:
+        return None
+    return f"The registry's champion is still {report.champion}, of other data, parameters or code: not shown here."
 
 
 def _difference(comparison: Comparison) -> str:

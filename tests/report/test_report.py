@@ -139,6 +139,21 @@ def test_the_verdict_says_what_the_interval_allows(
     assert words in verdict.sentence.replace("\u00a0", " ")
 
 
+def test_only_the_champion_of_the_registry_is_marked(report: Report, tmp_path: Path) -> None:
+    last = report.models[-1].run
+    render(dataclasses.replace(report, champion=last), tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert text.count('class="crown"') == 1
+    row = text[text.index(f'data-value="{report.models[-1].name}"') :]
+    assert row.index('class="crown"') < row.index("</th>")
+
+    absent = dataclasses.replace(report, champion="unet-of-the-past")
+    assert "champion is still unet-of-the-past" in verdict_of(absent).note
+    assert "of-the-past" not in verdict_of(dataclasses.replace(report, champion=last)).note
+    render(absent, tmp_path / "index.html")
+    assert 'class="crown"' not in (tmp_path / "index.html").read_text()
+
+
 def test_the_newest_run_of_an_architecture_is_shown_unless_runs_are_named(project: Path, tmp_path: Path) -> None:
     for name in ("unet-000000000001", "unet-000000000002"):
         shutil.copytree(project / "runs" / "unet-0123456789ab", tmp_path / "runs" / name)
