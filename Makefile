@@ -36,7 +36,7 @@ setup: $(READY)  ## the virtual environment .venv, from requirements.lock
 
 run: $(READY)  ## photos -> LAB shards -> trained, compared, registered models -> report (DRY=1: only say what would run)
 ifdef DRY
-	@dvc repro --dry
+	@dvc status
 	@python -m pipelines.train --dry-run
 else
 	@$(MAKE) --no-print-directory data

@@ -40,6 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     root = Path.cwd()
     try:
         settings = load_settings(root / "params.yaml")
+        if options.dry_run and not (root / "data/lab/index.json").is_file():
+            names = options.architecture or list(settings.architectures.chosen())
+            print(f"train  {', '.join(names)}: after `dvc repro`, there is no data yet")
+            return 0
         plans = plan(settings, root, options.architecture)
         for item in plans:
             print(sentence(item), flush=True)

@@ -94,3 +94,16 @@ def test_a_dry_run_imports_nothing_heavy() -> None:
     code = "import pipelines.train, sys; print({'torch', 'ray', 'prefect', 'mlflow', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_dry_run_before_there_is_data_says_what_comes_first(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines.train import main
+
+    (tmp_path / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert main(["--dry-run"]) == 0
+    assert "after `dvc repro`, there is no data yet" in capsys.readouterr().out
+    assert main(["--architecture", "unet"]) == 1
+    assert "index.json is missing" in capsys.readouterr().err
