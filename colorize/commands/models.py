@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 
@@ -29,4 +31,5 @@ def models() -> None:
             "" if figure is None else f"{figure:.3f}",
             version.run,
         )
-    Console().print(table)
+    # A pipe or a log has no width of its own; the default of 80 would cut names in the middle.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

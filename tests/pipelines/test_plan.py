@@ -99,8 +99,6 @@ def test_a_dry_run_imports_nothing_heavy() -> None:
 def test_a_dry_run_before_there_is_data_says_what_comes_first(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipelines.train import main
-
     (tmp_path / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     assert main(["--dry-run"]) == 0
