@@ -47,8 +47,11 @@ data: $(READY)  ## only the data: look at the sources again, then dvc repro
 	@dvc repro --quiet --force --single-item $(addprefix sources@,$(DATASETS))
 	@dvc repro
 
-ui: $(READY)  ## the registry in the browser
+ui: $(READY)  ## MLflow's page of the registry: versions, aliases, curves
 	@mlflow ui --backend-store-uri sqlite:///registry/mlflow.db
+
+flows: $(READY)  ## Prefect's page of the flow runs: progress, learning, comparison, samples
+	@PREFECT_HOME=$(CURDIR)/runs/.prefect prefect server start
 
 lint: $(READY)  ## ruff and mypy
 	@ruff check .
@@ -83,4 +86,4 @@ clean:  ## remove everything a run made (not .venv, not the DVC cache)
 distclean: clean  ## also the environment and the DVC cache
 	rm -rf .venv .dvc/cache .dvc/tmp *.egg-info
 
-.PHONY: help setup run data ui lint test test-all test-slow lock gc clean distclean
+.PHONY: help setup run data ui flows lint test test-all test-slow lock gc clean distclean
