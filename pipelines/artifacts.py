@@ -48,7 +48,8 @@ def show_champion(reasons: Mapping[str, str]) -> None:
 def show_samples(architecture: str, grid: Path) -> None:
     """Grey, truth and the model's colours of a few test photos, as a picture inside the artifact."""
     encoded = base64.b64encode(grid.read_bytes()).decode()
-    create_image_artifact(f"data:image/png;base64,{encoded}", key=_key(f"samples-{architecture}"))
+    picture = f"data:image/png;base64,{encoded}"
+    create_image_artifact(picture, key=_key(f"samples-{architecture}"), description="grey, truth, colorized")
 
 
 def link_report(report: Path) -> None:
