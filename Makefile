@@ -69,7 +69,8 @@ test-slow: $(READY)  ## only the second tier
 
 lock: $(READY)  ## resolve pyproject.toml again, keeping the pins that still fit
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --quiet -o requirements.lock
-	@sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.lock   # no local version: see pyproject.toml
+	@# torch without a local version, and without the CUDA libraries that only its CUDA build asks for: see pyproject.toml
+	@sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/; /^(cuda-|nvidia-|triton==)/d' requirements.lock
 
 gc: $(READY)  ## remove old runs, unused DVC cache and dead Ray sessions (DRY=1: only list them)
 ifdef DRY
