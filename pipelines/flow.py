@@ -133,6 +133,7 @@ def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
     reasons = {alias: decision.reason for alias, decision in decisions.items()}
     print(f"champion: {reasons['champion']}", flush=True)
     results.write_plots(plans, root)
+    results.forget_others(plans, root)
     report = results.write_report(plans, settings, registry.resolve(CHAMPION).run, root)
     artifacts.show_comparison({**summaries, **baselines})
     artifacts.show_champion(reasons)

@@ -115,6 +115,15 @@ def write_plots(items: Sequence[Plan], root: Path) -> None:
         write_json(root / LOSSES / f"{item.specification.architecture}.json", _losses(item))
 
 
+def forget_others(items: Sequence[Plan], root: Path) -> None:
+    """Remove the figures of architectures that are not among these: they are of other parameters, data or code."""
+    known = {"baselines", *(item.specification.architecture for item in items)}
+    for folder in (METRICS, LOSSES):
+        for path in (root / folder).glob("*.json"):
+            if path.stem not in known:
+                path.unlink()
+
+
 def write_report(items: Sequence[Plan], settings: Settings, champion: str, root: Path) -> Path:
     """Render the page that shows these runs and which of them is champion; returns where it is."""
     runs = [item.specification.name for item in items]
@@ -150,7 +159,8 @@ def _rows(version: Version) -> pa.Table:
 def _inputs(settings: Settings, root: Path) -> dict[str, Any]:
     """What a measurement depends on beside the model: the data, what is measured and how, and the gallery's size."""
     code = hashlib.sha256()
-    for path in sorted(Path(evaluation.__file__).parent.glob("*.py")):
+    package = Path(evaluation.__file__).parents[1]
+    for path in (*sorted(package.glob("metrics/*.py")), package / "color.py", package / "data/statistics.py"):
         code.update(path.read_bytes())
     data = {name: sha256_file(root / "data" / name) for name in ("lab/index.json", "statistics.json")}
     return {**data, "code": code.hexdigest(), **settings.evaluation.model_dump(exclude={"primary"})}
