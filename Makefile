@@ -47,6 +47,9 @@ data: $(READY)  ## only the data: look at the sources again, then dvc repro
 	@dvc repro --quiet --force --single-item $(addprefix sources@,$(DATASETS))
 	@dvc repro
 
+profile: $(READY)  ## put profiles/NAME.yaml in place of params.yaml: NAME=full|sample (FORCE=1: drop edits of params.yaml)
+	@python -m colorize.commands.profile '$(NAME)' $(if $(FORCE),--force)
+
 ui: $(READY)  ## MLflow's page of the registry: versions, aliases, curves
 	@mlflow ui --backend-store-uri sqlite:///registry/mlflow.db
 
@@ -87,4 +90,4 @@ clean:  ## remove everything a run made (not .venv, not the DVC cache)
 distclean: clean  ## also the environment and the DVC cache
 	rm -rf .venv .dvc/cache .dvc/tmp *.egg-info
 
-.PHONY: help setup run data ui flows lint test test-all test-slow lock gc clean distclean
+.PHONY: help setup run data profile ui flows lint test test-all test-slow lock gc clean distclean

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ray
 
+from colorize.data.execution import check_ray_address
 from colorize.settings.sections import ScalingSettings
 
 _OBJECT_STORE_BYTES = 200 * 2**20
@@ -37,29 +38,10 @@ class Resources:
     gpu: bool
 
 
-def check_address(address: str | None) -> str | None:
-    """The address of the cluster to join; None: a local Ray.
-
-    Raises:
-        ValueError: a kind of address that trainings cannot be driven through; the message says why and what to do.
-    """
-    if address and address.startswith("ray://"):
-        raise ValueError(
-            f"RAY_ADDRESS={address}: a ray:// connection ends a run after 30 s without network; run this flow on the "
-            "cluster with RAY_ADDRESS=auto"
-        )
-    if address and address.startswith("http"):
-        raise ValueError(
-            f"RAY_ADDRESS={address} is where Ray takes jobs: "
-            f"`ray job submit --address {address} -- python -m pipelines.train` runs this flow there"
-        )
-    return address or None
-
-
 @contextmanager
 def ray_session() -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS, or start a local Ray that ends, with its files, when the block does."""
-    address = check_address(os.environ.get("RAY_ADDRESS"))
+    address = check_ray_address(os.environ.get("RAY_ADDRESS"))
     # The workers' progress is read from the run's own log; Ray's loggers would repeat it a hundred times.
     logging.getLogger("ray").setLevel(logging.ERROR)
     if address is not None and address != "local":

@@ -65,7 +65,7 @@ def _text(counts: Mapping[str, Any]) -> str:
 
 def _way_out(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "; free some space and run again: nothing half-written was left behind"
+        return "; free some space and run again: what is complete is kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "; make the folder writable and run again"
     return ""

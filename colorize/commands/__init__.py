@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from colorize import __version__
-from colorize.commands import doctor, gc, models, photos, verify, watch
+from colorize.commands import doctor, gc, inspect, models, photos, remove, verify, watch
 
 DEFAULT = "photos"
 
@@ -60,6 +60,8 @@ def _options(
 
 
 app.command("photos", help="Colorize photos (the default command).")(photos.photos)
+app.command("inspect", help="What ingest would do with each file of a folder or an archive, and why.")(inspect.inspect)
+app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
 app.command("models", help="List the registered models, their aliases and figures.")(models.models)
 app.command("watch", help="Follow the loss of a training run live.")(watch.watch)
 app.command("verify", help="Check LAB shards against their index: finds any flipped bit.")(verify.verify)

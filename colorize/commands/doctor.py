@@ -20,7 +20,9 @@ from rich.table import Table
 from colorize.commands.project import find_root
 
 if TYPE_CHECKING:
+    from colorize.data.sources import Source
     from colorize.settings import Settings
+    from colorize.settings.sections import ArchiveSettings, DatasetSettings
 
 State = Literal["ok", "note", "broken"]
 _MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "broken": "[red]broken[/red]"}
@@ -136,29 +138,100 @@ def _settings(root: Path) -> tuple[Settings | None, Finding]:
     return settings, Finding("params.yaml", "ok", f"{len(settings.datasets)} datasets; trains {chosen}")
 
 
-def _sources(root: Path, settings: Settings) -> Iterator[Finding]:
-    from colorize.data.sources import SourceError, open_source
-    from colorize.data.sources.layouts import is_photo
+@dataclass(frozen=True)
+class _Look:
+    """What a cheap look at a source shows: nothing is fetched for it.
 
-    photos = known_bytes = known = 0
+    Attributes:
+        photos: how many it holds; None where nobody can say yet.
+        bytes: their size, estimated where the source does not tell.
+        fetched: whether it is downloaded as a whole, and so takes its bytes once more.
+        finding: for people.
+    """
+
+    photos: int | None
+    bytes: int
+    fetched: bool
+    finding: Finding
+
+
+def _sources(root: Path, settings: Settings) -> Iterator[Finding]:
+    from colorize.data.sources import SourceError
+
+    looks = []
     for name, dataset in settings.datasets.items():
         try:
-            entries = [
-                entry for entry in open_source(dataset.source).list() if is_photo(dataset.layout, entry.path) == "photo"
-            ]
+            looks.append(_look(root, name, dataset, settings.archives))
+            yield looks[-1].finding
         except (SourceError, OSError) as error:
             yield Finding(name, "broken", str(error))
-            continue
-        photos += len(entries)
-        sizes = [entry.size for entry in entries if entry.size is not None]
-        known, known_bytes = known + len(sizes), known_bytes + sum(sizes)
-        yield Finding(name, "ok" if entries else "broken", f"{len(entries)} photos at {dataset.source}")
-    raw = known_bytes + (photos - known) * _TYPICAL_PHOTO_BYTES
-    lab = photos * 3 * settings.shards.size**2
-    needed = _COPIES * (raw + lab)
+    photos = sum(look.photos or 0 for look in looks)
+    raw = sum(look.bytes for look in looks)
+    downloads = sum(look.bytes for look in looks if look.fetched)
+    needed = _COPIES * (raw + photos * 3 * settings.shards.size**2) + downloads
     free = shutil.disk_usage(root).free
-    text = f"about {_size(needed)} for this profile's raw and LAB shards, with DVC's cache; {_size(free)} free"
+    kinds = "downloads, raw and LAB shards" if downloads else "raw and LAB shards"
+    text = f"about {_size(needed)} for this profile's {kinds}, with DVC's cache; {_size(free)} free"
+    if unknown := [look.finding.subject for look in looks if look.photos is None]:
+        text += f" (not counting {', '.join(unknown)}: their size is not known yet)"
     yield Finding("disk", "ok" if free > needed else "broken", text)
+
+
+def _look(root: Path, name: str, dataset: DatasetSettings, archives: ArchiveSettings) -> _Look:
+    """What there is on this machine. Folders are listed; of everything else the last listing tells, if there is one.
+
+    Raises:
+        SourceError: the source's address is wrong, or there is nothing on this machine where there should be.
+    """
+    from colorize.data.sources import DOWNLOADS, open_source
+    from colorize.data.sources.file import FolderSource
+    from colorize.data.sources.layouts import is_photo
+    from colorize.data.sources.sample import SampleSource
+
+    source = open_source(dataset.source, archives, root / DOWNLOADS)
+    fetched = dataset.source.startswith(("https://", "kaggle://"))
+    if isinstance(source, FolderSource | SampleSource):
+        entries = (entry for entry in source.list() if not entry.refused)
+        sizes = [entry.size for entry in entries if is_photo(dataset.layout, entry.path) == "photo"]
+        text = f"{len(sizes)} photos at {dataset.source}"
+    elif (listed := _listed_sizes(root, name, dataset.source)) is not None:
+        sizes = listed
+        text = f"{len(sizes)} photos listed last time, of {dataset.source}"
+    else:
+        number = dataset.expected
+        about = "" if number is None else f" about {number:,} photos;"
+        text = f"{dataset.source}:{about} not looked at yet, 'make data' {'fetches' if fetched else 'lists'} it"
+        return _Look(number, (number or 0) * _TYPICAL_PHOTO_BYTES, fetched, Finding(name, "note", text))
+    total = sum(_TYPICAL_PHOTO_BYTES if size is None else size for size in sizes)
+    state: State = "ok" if sizes else "broken"
+    if dataset.expected not in (None, len(sizes)):
+        text, state = f"{text}; {dataset.expected} are expected", "note"
+    if fetched and not _is_here(source):
+        text, state = f"{text}; no copy in {DOWNLOADS} any more, 'make data' fetches it again", "note"
+    return _Look(len(sizes), total, fetched, Finding(name, state, text))
+
+
+def _is_here(source: Source) -> bool:
+    """Whether what a source downloads as a whole is on this disk; nobody is asked whether it is the newest."""
+    from colorize.data.sources.https import HttpsSource
+    from colorize.data.sources.kaggle import KaggleSource
+
+    if isinstance(source, KaggleSource):
+        return source._complete() is not None
+    return isinstance(source, HttpsSource) and source.path.is_file()
+
+
+def _listed_sizes(root: Path, name: str, source: str) -> list[int | None] | None:
+    """Sizes of the photos in the listing that an earlier run made of this very source; None if there is none."""
+    import pyarrow.parquet as pq
+
+    from colorize.data.sources.listing import Listing
+
+    path = root / "data" / "sources" / f"{name}.parquet"
+    if not path.is_file() or Listing.read(path).source != source:
+        return None
+    sizes: list[int | None] = pq.read_table(path, columns=["size"])["size"].to_pylist()
+    return sizes
 
 
 def _made(root: Path, settings: Settings) -> Iterator[Finding]:

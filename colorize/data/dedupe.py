@@ -25,6 +25,7 @@ SCHEMA: Final = pa.schema(
         pa.field("path", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),  # accepted or flagged, as in the manifest
+        pa.field("reason", pa.string()),  # of a flagged photo
         pa.field("duplicate_group", pa.string(), nullable=False),  # id of its canonical member
         pa.field("canonical", pa.bool_(), nullable=False),  # one row of every duplicate group
         pa.field("split_group", pa.string(), nullable=False),  # smallest id in it
@@ -68,7 +69,7 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
         exact copies + near copies.
     """
     decoded = manifests.filter(pc.not_equal(manifests["status"], REJECTED))
-    rows = decoded.select(["dataset", "path", "id", "status"]).to_pylist()
+    rows = decoded.select(["dataset", "path", "id", "status", "reason"]).to_pylist()
     rows.sort(key=lambda row: (row["dataset"], natural_key(row["path"])))
     pictures = _distinct(decoded)
     limit = settings.related_difference

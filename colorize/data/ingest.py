@@ -2,181 +2,158 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
-from colorize.color import rgb_to_lab_code
 from colorize.data.execution import map_ordered
-from colorize.data.hashing import mirrored_code, perceptual_code, thumbnail
-from colorize.data.manifest import ACCEPTED, FILE_NAME, FLAGGED, RAW_SCHEMA, REJECTED, SCHEMA, counts
-from colorize.data.sources import Entry, PhotoUnavailableError, Source, open_source
+from colorize.data.manifest import FILE_NAME, REJECTED, SCHEMA, counts
+from colorize.data.raw_plan import plan
+from colorize.data.raw_shard import Job, Outcomes, make, overlapping, read_complete, read_old
+from colorize.data.removals import Removals
+from colorize.data.sources import Source
 from colorize.data.sources.listing import Listing
-from colorize.images import Rejection, decode, read_header
 from colorize.progress import track
 from colorize.settings.sections import ImageSettings, IngestSettings
-from colorize.storage import atomic_folder
+from colorize.storage import TEMPORARY_PREFIX, atomic_path, remove_temporaries, write_bytes
 
-_GREY_CHECK_SIDE = 64  # pixels: averages the colour noise of the sensor and of JPEG away
-_MANIFEST_ROWS_AT_ONCE = 1024
+# Files that never promised to be photos, and photos that were taken out on purpose, say nothing against a source.
+_NO_REFUSAL = {"not-a-photo", "removed"}
+
+
+class TooManyRefusedError(ValueError):
+    """So many photos of a source are refused that something else must be wrong."""
 
 
 def ingest(
     dataset: str,
     listing: Listing,
+    source: Source,
     folder: Path,
+    *,
     images: ImageSettings,
     settings: IngestSettings,
-    *,
+    removals: Removals,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Read every listed photo, keep the usable ones, and note what became of each.
 
-    Photos are read, judged and coded in worker processes and written in the order of the listing, so the bytes
-    written do not depend on the number of workers. A row group of photos is held in memory at a time.
+    Photos are read and judged a raw shard at a time, by as many workers as there are. What an earlier run, finished or
+    killed, left in the folder is used: a shard that is as planned stays, a photo that did not change is not asked for
+    again. Bytes depend neither on that nor on the workers.
 
     Args:
         dataset: name, for the manifest.
         listing: what to read.
-        folder: replaced as a whole when all is done: `manifest.parquet` and `part-NNNNN.parquet`.
+        source: of that listing, open.
+        folder: where `manifest.parquet` and the raw shards go; everything else in it is removed.
         images: which photos are usable.
-        settings: how raw shards are cut.
+        settings: how raw shards are cut, and how many photos may be refused.
+        removals: photos that were taken out for good.
         workers: processes; None takes all CPUs.
 
     Returns:
         `manifest.counts`, and `ignored`: files of the source that are no photos, by reason.
 
     Raises:
-        OSError: the folder cannot be written to or the disk is full; nothing is left behind.
-        WorkerDiedError: a worker process was killed.
+        TooManyRefusedError: more photos are refused than `maximum_refused` allows. Finished shards stay.
+        SourceError: the source is gone or cannot be reached. Finished shards stay.
+        OSError: the folder cannot be written to or the disk is full. Finished shards stay.
+        WorkerDiedError: a worker process was killed. Finished shards stay.
     """
-    examine_one = partial(examine, open_source(listing.source), images)
-    with atomic_folder(folder) as building:
-        results = map_ordered(examine_one, listing.photos, workers)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(folder)
+    names: list[str] = []
+    missing: set[str] = set()
+    outcomes: Outcomes = Counter()
+    for shard in plan(listing.photos(), dataset, listing.source, images, settings):
+        names.append(shard.name)
+        found = read_complete(folder / shard.name, shard, dataset, removals)
+        if found is None:
+            missing.add(shard.name)
+        else:
+            outcomes += found
+    _check(dataset, outcomes, listing.number, settings)
+    old = [one for path in _others(folder, names) if (one := read_old(path)) is not None]
+    # A shard that has to be made again though its plan is the same is a place to find bytes in, too.
+    old += [one for name in sorted(missing) if (one := read_old(folder / name)) is not None]
+    with _witness(folder) as witness:
+
+        def jobs() -> Iterator[Job]:
+            for shard in plan(listing.photos(), dataset, listing.source, images, settings):
+                if shard.name in missing:
+                    near = overlapping(old, shard)
+                    yield Job(shard, dataset, source, images, settings.row_group, removals, folder, witness, near)
+
+        results = map_ordered(make, jobs(), workers, chunk=1)
         # Closing: on an error the workers end now, and not when the last reference to them is gone.
-        with closing(results), _Writer(building, settings) as writer:
-            for row, data in track(results, f"ingest {dataset}", total=len(listing.photos)):
-                writer.add({"dataset": dataset, **row}, data)
-        manifest = pq.read_table(building / FILE_NAME, columns=["status", "reason"])
-    return {**counts(manifest), "ignored": listing.ignored}
+        with closing(results):
+            for made in track(results, f"ingest {dataset}, shards", total=len(missing)):
+                if made.file is not None:
+                    write_bytes(folder / made.name, made.file)
+                outcomes += made.outcomes
+                _check(dataset, outcomes, listing.number, settings)
+    _write_manifest(folder, names)
+    for path in _others(folder, [*names, FILE_NAME]):
+        path.unlink()
+    return {**counts(outcomes), "ignored": listing.ignored}
 
 
-def examine(source: Source, images: ImageSettings, entry: Entry) -> tuple[dict[str, Any], bytes | None]:
-    """Look at one photo.
+def _check(dataset: str, outcomes: Outcomes, listed: int, settings: IngestSettings) -> None:
+    """Stop as soon as it is certain that too many photos are refused."""
+    reasons = Counter({reason: number for (status, reason), number in outcomes.items() if status == REJECTED})
+    refused = sum(number for reason, number in reasons.items() if reason not in _NO_REFUSAL)
+    if refused <= settings.maximum_refused * listed:
+        return
+    by_reason = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common() if reason not in _NO_REFUSAL)
+    share, allowed = refused / listed, settings.maximum_refused
+    raise TooManyRefusedError(
+        f"{dataset}: {refused} of {listed} listed photos are refused already ({share:.1%}; {by_reason}), and "
+        f"ingest.maximum_refused allows {allowed:.1%}. Look at the source ('colorize inspect' says what is wrong with "
+        "each file); if it is as it should be, raise that value in params.yaml and run again"
+    )
 
-    Returns:
-        Its manifest row without dataset, shard and row, and its bytes, or None for the bytes when it is rejected.
-    """
-    row: dict[str, Any] = {"path": entry.path, "bytes": entry.size}
+
+@contextmanager
+def _witness(folder: Path) -> Iterator[Path]:
+    path = folder / f"{TEMPORARY_PREFIX}witness-{secrets.token_hex(6)}"
+    path.touch()
     try:
-        data = source.read(entry)
-    except PhotoUnavailableError as error:
-        return {**row, "status": REJECTED, "reason": error.reason, "detail": error.detail}, None
-    row |= {"id": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    header = read_header(data, images)
-    if isinstance(header, Rejection):
-        return {**row, "status": REJECTED, "reason": header.reason, "detail": header.detail}, None
-    row |= {"format": header.format, "orientation": header.orientation, "mode": header.mode}
-    row |= {"width": header.width, "height": header.height}
-    rgb = decode(data, images)
-    if isinstance(rgb, Rejection):
-        return {**row, "status": REJECTED, "reason": rgb.reason, "detail": rgb.detail}, None
-    small = thumbnail(rgb)
-    row |= {"height": rgb.shape[0], "width": rgb.shape[1], "thumbnail": small.tobytes()}
-    row |= {"code": perceptual_code(small), "mirrored_code": mirrored_code(small)}
-    if is_grey(rgb, images.grey_chroma):
-        detail = f"99 % of the picture has a chroma below {images.grey_chroma:g} CIELAB units"
-        return {**row, "status": FLAGGED, "reason": "grey", "detail": detail}, data
-    detail_of_profile = "its colour profile is broken; taken for sRGB" if header.profile == "broken" else None
-    return {**row, "status": ACCEPTED, "detail": detail_of_profile}, data
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def is_grey(rgb: np.ndarray, chroma: float) -> bool:
-    """Whether less than 1 % of a photo has a CIELAB chroma of at least `chroma`.
-
-    Looked at in a picture averaged down to 64 to 128 pixels and in whole units of a and b: exact arithmetic.
-
-    Args:
-        rgb: uint8, height x width x 3.
-        chroma: CIELAB units.
-    """
-    factor = max(1, max(rgb.shape[:2]) // _GREY_CHECK_SIDE)
-    small = np.asarray(Image.fromarray(rgb).reduce(factor))
-    _, code = rgb_to_lab_code(small)
-    ab = code.astype(np.int64) - 128
-    coloured = np.count_nonzero((ab * ab).sum(axis=-1) >= chroma * chroma)
-    return bool(100 * coloured < small.shape[0] * small.shape[1])
+def _others(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Files of the folder that are none of `names`, in order of name."""
+    asked_for = set(names)
+    return [
+        Path(entry.path)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
+        if entry.name not in asked_for and not entry.name.startswith(TEMPORARY_PREFIX)
+    ]
 
 
-@dataclass
-class _Writer:
-    """Cuts photos into row groups and shards, and writes the manifest beside them."""
-
-    folder: Path
-    settings: IngestSettings
-    shards: int = 0
-    shard: pq.ParquetWriter | None = None
-    rows_in_shard: int = 0
-    bytes_in_shard: int = 0
-    photos: list[dict[str, Any]] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def __enter__(self) -> _Writer:
-        self.manifest = _parquet(self.folder / FILE_NAME, SCHEMA)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with closing(self.manifest):
-            if kind is None:
-                self._close_shard()
-                self._write_rows()
-            elif self.shard is not None:
-                self.shard.close()
-
-    def add(self, row: dict[str, Any], data: bytes | None) -> None:
-        """Take a manifest row, and the photo's bytes unless it was rejected."""
-        if data is not None:
-            row |= {"shard": f"part-{self.shards:05d}.parquet", "row": self.rows_in_shard}
-            self.photos.append({"id": row["id"], "path": row["path"], "data": data})
-            self.rows_in_shard += 1
-            self.bytes_in_shard += len(data)
-            if len(self.photos) == self.settings.row_group:
-                self._write_photos()
-            if self.bytes_in_shard >= self.settings.shard_bytes:
-                self._close_shard()
-        self.rows.append(row)
-        if len(self.rows) == _MANIFEST_ROWS_AT_ONCE:
-            self._write_rows()
-
-    def _write_photos(self) -> None:
-        if self.shard is None:
-            self.shard = _parquet(self.folder / f"part-{self.shards:05d}.parquet", RAW_SCHEMA)
-        self.shard.write_table(pa.Table.from_pylist(self.photos, schema=RAW_SCHEMA))
-        self.photos.clear()
-
-    def _close_shard(self) -> None:
-        if self.photos:
-            self._write_photos()
-        if self.shard is not None:
-            self.shard.close()
-            self.shard = None
-            self.shards += 1
-            self.rows_in_shard = self.bytes_in_shard = 0
-
-    def _write_rows(self) -> None:
-        if self.rows:
-            self.manifest.write_table(pa.Table.from_pylist(self.rows, schema=SCHEMA))
-            self.rows.clear()
-
-
-def _parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # Photos are compressed already, and statistics of their bytes would be kept in every footer.
-    return pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=False)
+def _write_manifest(folder: Path, names: Sequence[str]) -> None:
+    """The rows of all raw shards in one file, a row group a shard."""
+    columns = [name for name in SCHEMA.names if name not in ("shard", "row")]
+    with (
+        atomic_path(folder / FILE_NAME) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_statistics=False) as manifest,
+    ):
+        for name in names:
+            with pq.ParquetFile(folder / name) as file:  # threads would keep memory of their own
+                rows = file.read(columns=columns, use_threads=False)
+            usable = pc.not_equal(rows["status"], REJECTED)
+            shard = pc.if_else(usable, pa.scalar(name), pa.scalar(None, pa.string()))
+            number = pc.if_else(usable, pa.array(range(len(rows)), pa.int32()), pa.scalar(None, pa.int32()))
+            table = rows.append_column("shard", shard).append_column("row", number)
+            manifest.write_table(table.cast(SCHEMA))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ACCEPTED = "accepted"
@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         pa.field("path", pa.string(), nullable=False),
         pa.field("id", pa.string()),  # SHA-256 of the file's bytes; null when they could not be read
         pa.field("bytes", pa.int64()),
+        pa.field("version", pa.string(), nullable=False),  # the source's word for this very content, such as an ETag
         pa.field("width", pa.int32()),  # pixels, upright
         pa.field("height", pa.int32()),
         pa.field("format", pa.string()),
@@ -36,25 +37,23 @@ SCHEMA = pa.schema(
         pa.field("code", pa.uint64()),  # perceptual code; null unless the photo could be decoded
         pa.field("mirrored_code", pa.uint64()),  # of the photo mirrored left to right
         pa.field("thumbnail", pa.binary(THUMBNAIL_SIDE * THUMBNAIL_SIDE)),  # grey, row by row from the top
-        pa.field("shard", pa.string()),  # raw shard that holds the bytes, and the row in it; null when rejected
+        pa.field("tags", pa.list_(pa.string())),  # what the dataset says about the photo; null where it says nothing
+        pa.field("licence", pa.string()),
+        pa.field("shard", pa.string()),  # raw shard that holds the row and the bytes, and the row's number in it
         pa.field("row", pa.int32()),
     ]
 )
 
-RAW_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("data", pa.large_binary(), nullable=False),
-    ]
-)
+
+def natural_key(path: str) -> str:
+    """Sort key that puts im9.jpg before im10.jpg; equal only for equal paths. Its order is that of its UTF-8 bytes."""
+    # A number sorts before any other character, a shorter number before a longer one; the path itself decides a tie.
+    return f"{re.sub(r'[0-9]+', _sortable, path)}\0\0{path}"
 
 
-def natural_key(path: str) -> tuple[list[str | int], str]:
-    """Sort key that puts im9.jpg before im10.jpg; equal only for equal paths."""
-    parts: list[str | int] = list(re.split(r"([0-9]+)", path))
-    parts[1::2] = [int(part) for part in parts[1::2]]
-    return parts, path
+def _sortable(number: re.Match[str]) -> str:
+    digits = number[0].lstrip("0")
+    return f"\0{chr(1 + len(digits))}{digits}"
 
 
 def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table:
@@ -78,18 +77,19 @@ def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-def counts(table: pa.Table) -> dict[str, Any]:
+def counts(outcomes: Counter[tuple[str, str | None]]) -> dict[str, Any]:
     """How many photos were listed, and what became of them; the numbers add up.
+
+    Args:
+        outcomes: number of photos by status and reason.
 
     Returns:
         `listed`, `accepted`, `flagged`, `rejected`, `flagged_by_reason` and `rejected_by_reason` (sorted by name).
     """
-    result: dict[str, Any] = {"listed": table.num_rows}
-    by_reason = {}
+    result: dict[str, Any] = {"listed": outcomes.total()}
     for status in STATUSES:
-        reasons = table.filter(pc.equal(table["status"], status))["reason"]
-        result[status] = len(reasons)
-        by_reason[status] = {row["values"]: row["counts"] for row in pc.value_counts(reasons).to_pylist()}
+        result[status] = sum(number for (found, _), number in outcomes.items() if found == status)
     for status in (FLAGGED, REJECTED):
-        result[f"{status}_by_reason"] = dict(sorted(by_reason[status].items()))
+        by_reason = {str(reason): number for (found, reason), number in outcomes.items() if found == status}
+        result[f"{status}_by_reason"] = dict(sorted(by_reason.items()))
     return result

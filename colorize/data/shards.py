@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from colorize.data.execution import map_ordered
 from colorize.data.manifest import read_manifests
+from colorize.data.raw_reader import RawReader
 from colorize.data.shard_file import Row, as_tensor, make_row, write_shard
 from colorize.data.shard_index import INDEX, files_below, read_entry, read_index, verify, write_index
 from colorize.data.shard_plan import ShardPlan, plan
@@ -153,28 +150,18 @@ def _write(raw: Path, out: Path, images: ImageSettings, job: _Job) -> dict[str, 
 
 
 def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
-    size = job.shard.settings.size
-    for photo, data in zip(job.shard.photos, _read_raw(raw, job.places), strict=True):
-        name = f"{job.shard.dataset}/{photo.path} (id {photo.id})"
-        if hashlib.sha256(data).hexdigest() != photo.id:
-            raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
-        rgb = decode(data, images)
-        if isinstance(rgb, Rejection):
-            raise PhotoLostError(
-                f"{name}: accepted at ingest, now refused ({rgb.reason}: {rgb.detail}); run ingest again"
-            )
-        yield make_row(photo.id, rgb, size)
-
-
-def _read_raw(raw: Path, places: Sequence[tuple[str, int]]) -> Iterator[bytes]:
-    """Bytes of photos by raw shard and row; photos that follow each other in a raw row group cost one reading of it."""
-    for shard, of_shard in groupby(places, key=itemgetter(0)):
-        with pq.ParquetFile(raw / shard, memory_map=True) as file:
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-            ends = list(accumulate(sizes))
-            for group, of_group in groupby(of_shard, key=lambda place: bisect_right(ends, place[1])):
-                if group == len(ends):
-                    raise PhotoLostError(f"{raw / shard} has fewer photos than its manifest says; ingest again")
-                photos = file.read_row_group(group, columns=["data"])["data"]
-                for _, row in of_group:
-                    yield photos[row - ends[group] + sizes[group]].as_py()
+    with RawReader() as reader:
+        for photo, (shard, row) in zip(job.shard.photos, job.places, strict=True):
+            name = f"{job.shard.dataset}/{photo.path} (id {photo.id})"
+            try:
+                data = reader.read(raw / shard, row)
+            except IndexError as error:
+                raise PhotoLostError(f"{name}: {error}, but the manifest says it has; ingest again") from error
+            if data is None or hashlib.sha256(data).hexdigest() != photo.id:
+                raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
+            rgb = decode(data, images)
+            if isinstance(rgb, Rejection):
+                raise PhotoLostError(
+                    f"{name}: accepted at ingest, now refused ({rgb.reason}: {rgb.detail}); run ingest again"
+                )
+            yield make_row(photo.id, rgb, job.shard.settings.size)

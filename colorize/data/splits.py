@@ -39,7 +39,7 @@ def split_of(split_group: str, settings: SplitSettings) -> str:
 
 
 def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[str, Any]]:
-    """Split the canonical, accepted photos.
+    """Split the canonical photos that are accepted, or flagged for a reason that `include_flagged` lets pass.
 
     Args:
         groups: the table that `dedupe.group` makes.
@@ -57,7 +57,7 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
     for row in groups.to_pylist():
         if not row["canonical"]:
             counts["copies"] += 1
-        elif row["status"] != ACCEPTED:
+        elif row["status"] != ACCEPTED and row["reason"] not in settings.include_flagged:
             counts["flagged"] += 1
         else:
             split = split_of(row["split_group"], settings)

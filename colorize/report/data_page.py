@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from colorize.data.manifest import ACCEPTED, FLAGGED, THUMBNAIL_SIDE, read_manifests
+from colorize.data.manifest import ACCEPTED, FLAGGED, REJECTED, THUMBNAIL_SIDE, read_manifests
+from colorize.data.raw_reader import RawReader
+from colorize.data.sources.listing import Listing
 from colorize.report.pictures import data_uri, thumbnail_of_bytes
 
 SPLITS = ("train", "validation", "test")
@@ -99,15 +101,18 @@ Row = dict[str, Any]
 def gather_data(data: Path) -> DataPage:
     """Read the manifests, the groups and the splits below a folder, as far as they are there."""
     rows: list[Row] = read_manifests(data / "raw").to_pylist()
-    by_key = {(row["dataset"], row["path"]): row for row in rows}
+    # Paths are unique but for members of archives that were refused for bearing another's name.
+    by_key = {(row["dataset"], row["path"]): row for row in rows if row["status"] != REJECTED}
     groups, splits = _rows(data / "groups.parquet"), _rows(data / "splits.parquet")
     split_of = {(row["dataset"], row["path"]): row["split"] for row in splits}
     copies = {(row["dataset"], row["path"]) for row in groups if not row["canonical"]}
     page = DataPage(has_groups=bool(groups), has_splits=bool(splits))
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
-    for key, row in by_key.items():
+    for row in rows:
+        key = (row["dataset"], row["path"])
+        used = row["status"] == ACCEPTED or key in split_of
         decided = "duplicate" if key in copies else split_of.get(key, ACCEPTED)
-        outcomes[row["dataset"]][decided if row["status"] == ACCEPTED else row["status"]] += 1
+        outcomes[row["dataset"]][decided if used else row["status"]] += 1
     page.datasets = [_dataset(data, name, counted) for name, counted in outcomes.items()]
     page.refusals = _refusals(data / "raw", rows)
     page.converted = _converted(data / "raw", rows)
@@ -124,12 +129,11 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _dataset(data: Path, name: str, counted: Counter[str]) -> Dataset:
-    listing: Row = {}
-    path = data / "sources" / f"{name}.json"
-    if path.is_file():
-        listing = json.loads(path.read_text(encoding="utf-8"))
+    path = data / "sources" / f"{name}.parquet"
+    listing = Listing.read(path) if path.is_file() else None
     outcomes = {outcome: counted[outcome] for outcome in OUTCOMES}
-    return Dataset(name, listing.get("source"), counted.total(), outcomes, listing.get("ignored") or {})
+    source, ignored = (listing.source, listing.ignored) if listing is not None else (None, {})
+    return Dataset(name, source, counted.total(), outcomes, ignored)
 
 
 def _refusals(raw: Path, rows: list[Row]) -> list[Kind]:
@@ -202,23 +206,11 @@ def _size(row: Row) -> str:
 
 def _thumbnail(raw: Path, row: Row) -> str | None:
     """From the photo's bytes; else from the grey thumbnail of the manifest; else nothing."""
-    if row.get("shard") is not None and row.get("row") is not None:
-        shard = raw / row["dataset"] / Path(row["shard"]).name
-        if shard.is_file() and (data := _read_bytes(shard, row["row"])) is not None:
-            return thumbnail_of_bytes(data, _SIDE)
+    if row.get("shard") is not None:
+        with suppress(OSError, IndexError), RawReader() as reader:
+            if (data := reader.read(raw / row["dataset"] / row["shard"], row["row"])) is not None:
+                return thumbnail_of_bytes(data, _SIDE)
     if row.get("thumbnail"):
         grey = Image.frombytes("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), row["thumbnail"])
         return data_uri(grey.convert("RGB"))
-    return None
-
-
-def _read_bytes(shard: Path, row: int) -> bytes | None:
-    """One photo of a raw shard: only its row group is read."""
-    file = pq.ParquetFile(shard)
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if row < size:
-            value: bytes = file.read_row_group(group, columns=["data"])["data"][row].as_py()
-            return value
-        row -= size
     return None

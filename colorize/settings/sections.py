@@ -17,21 +17,30 @@ from colorize.settings.base import Section
 
 Layout = Literal["flat", "landscape-image-colorization", "mirflickr25k"]
 Format = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
+Flag = Literal["flat", "grey", "near-grey", "sepia"]
+SCHEMES = ("sample", "file", "https", "kaggle", "s3")
 Objective = Annotated[RegressionSettings | VAESettings, Field(discriminator="name")]
 
 
 class DatasetSettings(Section):
     """Where one dataset comes from and how its folder is laid out."""
 
-    source: str = Field(description="sample://NAME?photos=N&seed=N, or file:///absolute/folder")
+    source: str = Field(
+        description="sample://NAME?photos=N&seed=N, file:///absolute/folder-or-archive, https://host/archive, "
+        "kaggle://owner/dataset or s3://bucket/prefix"
+    )
     layout: Layout = Field("flat", description="which files of the source are photos of their own")
+    expected: int | None = Field(None, ge=1, description="photos the source is known to hold; a difference is reported")
 
     @field_validator("source")
     @classmethod
     def _has_a_scheme(cls, value: str) -> str:
         scheme, separator, rest = value.partition("://")
-        if not separator or scheme not in ("sample", "file") or not rest:
-            raise ValueError("expected sample://NAME or file:///absolute/folder")
+        if not separator or scheme not in SCHEMES or not rest:
+            raise ValueError(
+                "expected sample://NAME, file:///absolute/folder-or-archive, https://host/archive, "
+                "kaggle://owner/dataset or s3://bucket/prefix"
+            )
         return value
 
 
@@ -41,17 +50,45 @@ class ImageSettings(Section):
     minimum_side: int = Field(32, ge=1, description="pixels; a smaller photo is refused")
     maximum_pixels: int = Field(100_000_000, ge=1, description="width x height; a larger one is refused undecoded")
     maximum_aspect: float = Field(8.0, ge=1, description="long side / short side")
+    maximum_bytes: int = Field(268_435_456, ge=1, description="size of the file; a larger one is refused unread")
+    maximum_seconds: float = Field(60.0, gt=0, description="CPU seconds to look at one photo before it is given up")
     formats: tuple[Format, ...] = Field(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"), min_length=1)
+    flat_range: float = Field(
+        4.0, ge=0, description="CIELAB units; a photo that lies within in L, a and b, but for 2 %, is flagged flat"
+    )
     grey_chroma: float = Field(
         4.0, ge=0, description="CIELAB units; a photo whose 99th percentile of chroma is below is flagged grey"
     )
+    near_grey_chroma: float = Field(
+        7.0, ge=0, description="CIELAB units; a photo whose 95th percentile of chroma is below is flagged near-grey"
+    )
+    sepia_chroma: float = Field(32.0, ge=0, description="CIELAB units; a tone with a mean chroma above is none")
+    sepia_hue: float = Field(
+        0.2, ge=0, le=1, description="share of the chroma by which colours of one tone leave its hue at most"
+    )
+    sepia_scatter: float = Field(
+        0.13, ge=0, le=1, description="share of the chroma by which equally light pixels of one tone differ at most"
+    )
+
+
+class ArchiveSettings(Section):
+    """What an archive may ask for before it counts as hostile; members beyond are refused, never unpacked."""
+
+    maximum_members: int = Field(1_000_000, ge=1, description="members looked at in one archive")
+    maximum_bytes: int = Field(107_374_182_400, ge=1, description="unpacked size of all members of one archive")
+    maximum_ratio: float = Field(200.0, ge=1, description="unpacked size / packed size of a member, or of a .tar.gz")
 
 
 class IngestSettings(Section):
-    """How raw shards are cut."""
+    """How raw shards are cut, and when a source looks too wrong to go on."""
 
+    shard_photos: int = Field(256, ge=1, description="photos per raw shard at most")
     shard_bytes: int = Field(64 * 2**20, ge=1, description="a raw shard is closed when its photos reach this size")
     row_group: int = Field(64, ge=1, description="photos per row group, the unit that is held in memory")
+    maximum_shrink: float = Field(
+        0.1, ge=0, le=1, description="stop when a source lists fewer photos than last time by more than this share"
+    )
+    maximum_refused: float = Field(0.1, ge=0, le=1, description="stop when more than this share of photos is refused")
 
 
 class DedupeSettings(Section):
@@ -77,6 +114,7 @@ class SplitSettings(Section):
     validation: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.15, ge=0, lt=1)
     salt: str = Field("colorize-1", description="another salt is another split")
+    include_flagged: tuple[Flag, ...] = Field((), description="flagged photos that are used all the same")
 
     @model_validator(mode="after")
     def _leaves_something(self) -> SplitSettings:
@@ -179,6 +217,7 @@ class Settings(Section):
 
     datasets: dict[str, DatasetSettings]
     images: ImageSettings = ImageSettings()
+    archives: ArchiveSettings = ArchiveSettings()
     ingest: IngestSettings = IngestSettings()
     dedupe: DedupeSettings = DedupeSettings()
     split: SplitSettings = SplitSettings()

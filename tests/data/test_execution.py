@@ -13,7 +13,7 @@ from math import sqrt
 
 import pytest
 
-from colorize.data.execution import WorkerDiedError, map_ordered, worker_count
+from colorize.data.execution import WorkerDiedError, check_ray_address, map_ordered, worker_count
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -75,6 +75,38 @@ time.sleep(60)
         return
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker outlived its parent by 5 seconds")
+
+
+def test_no_cluster_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("", "local"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert list(map_ordered(sqrt, [4.0, 9.0], 2)) == [2.0, 3.0]
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert list(map_ordered(sqrt, [4.0, 9.0], 1)) == [2.0, 3.0]
+
+
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: no Ray cluster.*unset RAY_ADDRESS"):
+        list(map_ordered(sqrt, [4.0, 9.0]))
+
+
+def test_addresses_of_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check_ray_address(good) for good in (None, "", "auto", "10.0.0.1:6379")] == [
+        None,
+        None,
+        "auto",
+        "10.0.0.1:6379",
+    ]
+    for refused, why in (
+        ("ray://head:10001", "30 s without network"),
+        ("http://head:8265", "ray job submit.*-- python "),
+    ):
+        with pytest.raises(ValueError, match=why):
+            check_ray_address(refused)
+        monkeypatch.setenv("RAY_ADDRESS", refused)
+        with pytest.raises(ValueError, match=why):
+            list(map_ordered(sqrt, [4.0, 9.0]))
 
 
 def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from colorize.data.scenes.plan import BROKEN, COPIES, MIXES, SPECIALS, Planned
 from colorize.data.sources import Entry, PhotoUnavailableError, SourceError, open_source
 from colorize.data.sources.layouts import is_photo
 from colorize.data.sources.sample import DEFAULT_PHOTOS, SampleSource, write_sample
+from colorize.settings.sections import ArchiveSettings
 
 LANDSCAPES, PICTURES, MIRFLICKR = MIXES
 NAMES = (LANDSCAPES, PICTURES, MIRFLICKR)
@@ -37,7 +38,7 @@ def pixels(data: bytes) -> np.ndarray:
 def test_addresses_with_and_without_parameters() -> None:
     assert SampleSource.from_url("sample://mirflickr25k?photos=24&seed=7") == SampleSource(MIRFLICKR, 24, 7)
     assert SampleSource.from_url("sample://landscape-pictures") == SampleSource(PICTURES, 240, 1)
-    assert open_source("sample://mirflickr25k?photos=3") == SampleSource(MIRFLICKR, 3)
+    assert open_source("sample://mirflickr25k?photos=3", ArchiveSettings()) == SampleSource(MIRFLICKR, 3)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from PIL import Image
 
 from colorize.color import rgb_to_lab_code
 from colorize.data import manifest, shard_plan
+from colorize.data.raw_shard import RAW_SCHEMA
 from colorize.data.shard_file import Shard, as_tensor, make_row
 from colorize.data.shard_plan import Photo, cut
 from colorize.data.shards import PhotoLostError, build, plan, verify
@@ -49,11 +50,15 @@ def write_raw(raw: Path, dataset: str, photos: dict[str, bytes]) -> list[dict[st
     paths = sorted(photos, key=manifest.natural_key)
     for number, start in enumerate(range(0, len(paths), 12)):
         name = f"part-{number:05d}.parquet"
-        part = [{"id": hashlib.sha256(photos[p]).hexdigest(), "path": p, "data": photos[p]} for p in paths[start:][:12]]
-        pq.write_table(pa.Table.from_pylist(part, manifest.RAW_SCHEMA), raw / dataset / name, row_group_size=5)
+        known = {"dataset": dataset, "version": "1", "status": "accepted"}
+        part = [
+            {**known, "id": hashlib.sha256(photos[p]).hexdigest(), "path": p, "data": photos[p]}
+            for p in paths[start:][:12]
+        ]
+        pq.write_table(pa.Table.from_pylist(part, RAW_SCHEMA), raw / dataset / name, row_group_size=5)
         for row, values in enumerate(part):
-            place = {"id": values["id"], "path": values["path"], "shard": name, "row": row}
-            rows.append({"dataset": dataset, "status": "accepted", **place})
+            del values["data"]
+            rows.append({**values, "shard": name, "row": row})
     pq.write_table(pa.Table.from_pylist(rows, manifest.SCHEMA), raw / dataset / manifest.FILE_NAME)
     return rows
 
@@ -355,7 +360,7 @@ def test_a_photo_that_went_bad_is_named(tmp_path: Path, data: bytes | None, mess
     if data is None:
         path = raw / "flat" / "part-00000.parquet"
         table = pq.read_table(path).to_pylist()
-        pq.write_table(pa.Table.from_pylist([table[0] | {"data": photo(2)}], manifest.RAW_SCHEMA), path)
+        pq.write_table(pa.Table.from_pylist([table[0] | {"data": photo(2)}], RAW_SCHEMA), path)
     splits = pa.Table.from_pylist([{"dataset": "flat", "path": "a.jpg", "id": row["id"], "split": "train"}])
     with pytest.raises(PhotoLostError, match=message):
         build(raw, splits, tmp_path / "lab", SETTINGS, IMAGES, workers=1)

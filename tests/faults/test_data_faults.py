@@ -6,34 +6,59 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = """datasets:
   mine: {{source: 'file://{folder}/photos', layout: flat}}
-ingest: {{shard_bytes: 40000, row_group: 4}}
+ingest: {{shard_photos: 8, row_group: 4, maximum_refused: 1.0}}
 split: {{validation: 0.0, test: 0.0}}
 """
+PHOTOS = 60
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `photos`: usable ones and a few that are not."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "photos").mkdir()
+    for i in range(PHOTOS):
+        coarse = Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9, 3), dtype=np.uint8))
+        coarse.resize((300, 200), Image.Resampling.BICUBIC).save(folder / "photos" / f"{i}.jpg", quality=90)
+    (folder / "photos" / "7.jpg").write_bytes(b"no picture")
+    (folder / "photos" / "31.jpg").write_bytes((folder / "photos" / "32.jpg").read_bytes()[:3000])
+    return folder
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder with params.yaml, 60 photos and their listing."""
-    (tmp_path / "photos").mkdir()
-    for i in range(60):
-        coarse = Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9, 3), dtype=np.uint8))
-        coarse.resize((300, 200), Image.Resampling.BICUBIC).save(tmp_path / "photos" / f"{i}.jpg", quality=90)
-    (tmp_path / "params.yaml").write_text(PARAMETERS.format(folder=tmp_path), encoding="utf-8")
-    run(tmp_path, "sources", "mine")
+def project(photos: Path, tmp_path: Path) -> Path:
+    """A folder with params.yaml and the listing of the photos."""
+    (tmp_path / "params.yaml").write_text(PARAMETERS.format(folder=photos), encoding="utf-8")
+    (tmp_path / "removed.jsonl").touch()
+    assert run(tmp_path, "sources", "mine")[0] == 0
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def clean(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What an undisturbed run writes to data/raw."""
+    project = tmp_path_factory.mktemp("clean")
+    (project / "params.yaml").write_text(PARAMETERS.format(folder=photos), encoding="utf-8")
+    (project / "removed.jsonl").touch()
+    assert run(project, "sources", "mine")[0] == 0
+    assert run(project, "ingest", "mine")[0] == 0
+    return contents(project / "data" / "raw")
 
 
 def start(project: Path, *arguments: str, workers: int = 1, file_limit: int | None = None) -> subprocess.Popen[str]:
@@ -65,67 +90,101 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def kill_after(project: Path, seconds: float, workers: int = 1) -> bool:
-    """Start to ingest and kill it; whether it was still at work."""
-    process = start(project, "ingest", "mine", workers=workers)
-    time.sleep(seconds)
-    process.kill()
-    process.communicate(timeout=60)
-    return process.returncode == -signal.SIGKILL
+def finished(project: Path) -> dict[str, str]:
+    """What is in data/raw under a final name."""
+    return {name: digest for name, digest in contents(project / "data" / "raw").items() if ".tmp-" not in name}
 
 
-def assert_nothing_half_written(project: Path, clean: dict[str, str]) -> None:
-    """The output is whole or absent."""
-    output = project / "data" / "raw" / "mine"
-    if output.exists():
-        assert {f"mine/{name}": digest for name, digest in contents(output).items()} == clean
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """A process and everything it started."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        return [parent, *parent.children(recursive=True)]
+    return []
 
 
-@pytest.fixture
-def clean(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a clean run writes to data/raw; the project is left as it was before."""
-    assert run(project, "ingest", "mine")[0] == 0
-    expected = contents(project / "data" / "raw")
-    (project / "data" / "raw").rename(tmp_path_factory.mktemp("clean") / "raw")
-    return expected
+def assert_all_end(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    assert not alive, [process.cmdline() for process in alive]
 
 
-def test_killed_while_writing_then_rerun_gives_the_same_bytes(project: Path, clean: dict[str, str]) -> None:
-    process = start(project, "ingest", "mine")
-    building = project / "data" / "raw" / ".tmp-mine"
-    deadline = time.monotonic() + 30
-    while not (building / "part-00000.parquet").exists():
+def wait_for_shards(process: subprocess.Popen[str], project: Path, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(list((project / "data" / "raw" / "mine").glob("part-*"))) < number:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.001)
+
+
+def test_killed_while_writing_then_rerun_gives_the_same_bytes(project: Path, clean: dict[str, str]) -> None:
+    process = start(project, "ingest", "mine", workers=2)
+    wait_for_shards(process, project, 2)
+    everyone = family(process)
     process.kill()
     process.communicate(timeout=60)
-    assert building.is_dir()
-    assert not (project / "data" / "raw" / "mine").exists()
+    assert_all_end(everyone)
+    assert 2 <= len(finished(project)) < len(clean)
+    assert finished(project).items() <= clean.items()
     assert run(project, "ingest", "mine", workers=2) == (0, "")
     assert contents(project / "data" / "raw") == clean
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
-def test_killed_at_any_moment(project: Path, clean: dict[str, str], seed: int) -> None:
-    choice = random.Random(seed)
-    for _ in range(3):
-        kill_after(project, choice.uniform(0.2, 1.2), workers=1 + seed % 3)
-        assert_nothing_half_written(project, clean)
+def test_killed_at_thirty_moments(
+    project: Path, clean: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    began = time.monotonic()
     assert run(project, "ingest", "mine")[0] == 0
+    whole = time.monotonic() - began
+    shutil.rmtree(project / "data" / "raw")
+    choice = random.Random(20)
+    at_work = in_the_middle = 0
+    for number in range(30):
+        process = start(project, "ingest", "mine", workers=1 + number % 2)
+        time.sleep(whole * choice.uniform(0.1, 1.0))
+        everyone = family(process)
+        process.kill()
+        process.communicate(timeout=60)
+        assert_all_end(everyone)
+        at_work += process.returncode == -signal.SIGKILL
+        left = finished(project)
+        in_the_middle += 0 < len(left) < len(clean)
+        assert left.items() <= clean.items(), f"kill {number}"
+        assert run(project, "ingest", "mine", workers=2 - number % 2) == (0, ""), f"kill {number}"
+        assert contents(project / "data" / "raw") == clean, f"kill {number}"
+        shutil.rmtree(project / "data" / "raw")
+    assert at_work >= 20
+    assert in_the_middle >= 3
+
+
+@pytest.mark.slow
+def test_killing_those_who_look_at_photos_changes_nothing(project: Path, clean: dict[str, str]) -> None:
+    process = start(project, "ingest", "mine", workers=2)
+    wait_for_shards(process, project, 1)
+    killed = 0
+    while process.poll() is None and killed < 3:
+        # driver -> fork server -> worker -> fork server -> the one that decodes
+        deepest = [child for child in family(process) if len(child.parents()) >= len(psutil.Process().parents()) + 5]
+        if deepest:
+            with suppress(psutil.NoSuchProcess):
+                deepest[-1].kill()
+                killed += 1
+        time.sleep(0.2)
+    _, text = process.communicate(timeout=60)
+    assert killed
+    assert (process.returncode, text) == (0, "")
     assert contents(project / "data" / "raw") == clean
 
 
-def test_a_full_disk_while_ingesting(project: Path) -> None:
-    code, text = run(project, "ingest", "mine", file_limit=20_000)
+def test_a_full_disk_while_ingesting(project: Path, clean: dict[str, str]) -> None:
+    code, text = run(project, "ingest", "mine", file_limit=70_000)
     assert code == 1
     assert text.startswith("error: ")
     assert os.strerror(errno.EFBIG) in text
     assert text.count("\n") == 1
-    assert list(contents(project / "data")) == ["sources/mine.json"]
-    assert not any((project / "data" / "raw").iterdir())
+    assert contents(project / "data" / "raw").items() < clean.items()
     assert run(project, "ingest", "mine")[0] == 0
+    assert contents(project / "data" / "raw") == clean
 
 
 def test_a_full_disk_in_the_small_stages(project: Path) -> None:
@@ -154,27 +213,17 @@ def test_a_folder_that_cannot_be_written(project: Path) -> None:
     assert "Permission denied; make the folder writable and run again" in text
 
 
-def test_a_killed_worker_is_one_clear_line(project: Path) -> None:
+def test_a_killed_worker_is_one_clear_line(project: Path, clean: dict[str, str]) -> None:
     process = start(project, "ingest", "mine", workers=2)
-    building = project / "data" / "raw" / ".tmp-mine"
-    while not building.exists():
-        time.sleep(0.001)
-    time.sleep(0.05)
-    for _ in range(500):
-        if victims := workers_of(process.pid):
-            os.kill(victims[-1], signal.SIGKILL)
-            break
-        time.sleep(0.005)
+    wait_for_shards(process, project, 1)
+    servers = [child for child in psutil.Process(process.pid).children() if "forkserver" in " ".join(child.cmdline())]
+    victims = [worker for server in servers for worker in server.children()]
+    assert victims
+    victims[-1].kill()
     _, text = process.communicate(timeout=60)
-    if process.returncode != 0:  # it may have finished just before
-        assert "COLORIZE_WORKERS=1" in text
-        assert not (project / "data" / "raw" / "mine").exists()
+    assert process.returncode == 1
+    assert text.count("\n") == 1
+    assert "COLORIZE_WORKERS=1" in text
+    assert finished(project).items() < clean.items()
     assert run(project, "ingest", "mine")[0] == 0
-
-
-def workers_of(pid: int) -> list[int]:
-    """Processes of the same group that the fork server started."""
-    import psutil
-
-    server = [child for child in psutil.Process(pid).children() if "forkserver" in " ".join(child.cmdline())]
-    return [worker.pid for child in server for worker in child.children()]
+    assert contents(project / "data" / "raw") == clean

@@ -118,20 +118,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from colorize.data import shards, statistics
     from colorize.data.ingest import ingest
     from colorize.data.manifest import read_manifests
-    from colorize.data.sources.listing import list_dataset
-    from colorize.settings.sections import DatasetSettings, ImageSettings, IngestSettings
+    from colorize.data.removals import NONE
+    from colorize.data.sources import open_source
+    from colorize.data.sources.listing import make_listing
+    from colorize.settings.sections import ArchiveSettings, DatasetSettings, ImageSettings, IngestSettings
 
     root = tmp_path_factory.mktemp("data")
     (root / "photos").mkdir()
     for number in range(18):
         blots = np.random.default_rng(number).integers(0, 256, (3, 4, 3), dtype=np.uint8)
         Image.fromarray(blots).resize((48, 40), Image.Resampling.BICUBIC).save(root / "photos" / f"{number}.png")
-    listing = list_dataset(DatasetSettings(source=f"file://{root / 'photos'}"))
-    ingest("set", listing, root / "raw" / "set", ImageSettings(), IngestSettings(), workers=1)
+    chosen = DatasetSettings(source=f"file://{root / 'photos'}")
+    source = open_source(chosen.source, ArchiveSettings())
+    listing = make_listing(chosen, source, root / "sources" / "set.parquet", 0.0)
+    folder, settings = root / "raw" / "set", IngestSettings()
+    ingest("set", listing, source, folder, images=ImageSettings(), settings=settings, removals=NONE, workers=1)
     splits = read_manifests(root / "raw").select(["dataset", "path", "id"])
     splits = splits.append_column("split", pa.array(["train", "test"] * 9))
-    settings = ShardSettings(size=SIZE, row_group=4)
-    shards.build(root / "raw", splits, root / "lab", settings, ImageSettings(), workers=1)
+    shards.build(root / "raw", splits, root / "lab", ShardSettings(size=SIZE, row_group=4), ImageSettings(), workers=1)
     (root / "statistics.json").write_text(json.dumps(statistics.gather(root / "lab")))
     return root
 

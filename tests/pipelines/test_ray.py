@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from colorize.data.execution import check_ray_address
 from colorize.settings.sections import ScalingSettings
-from pipelines.ray_session import Node, Resources, check_address, share
+from pipelines.ray_session import Node, Resources, share
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_what_cannot_be_had_is_an_error(settings: dict[str, object], message: st
     ("address", "joined"), [(None, None), ("", None), ("auto", "auto"), ("10.0.0.1:6379", "10.0.0.1:6379")]
 )
 def test_addresses(address: str | None, joined: str | None) -> None:
-    assert check_address(address) == joined
+    assert check_ray_address(address) == joined
 
 
 @pytest.mark.parametrize(
@@ -52,4 +53,4 @@ def test_addresses(address: str | None, joined: str | None) -> None:
 )
 def test_addresses_that_are_refused(address: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_address(address)
+        check_ray_address(address)

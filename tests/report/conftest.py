@@ -46,9 +46,12 @@ def _data(root: Path) -> None:
     from colorize.data.dedupe import group
     from colorize.data.ingest import ingest
     from colorize.data.manifest import read_manifests
-    from colorize.data.sources.listing import list_dataset
+    from colorize.data.removals import NONE
+    from colorize.data.sources import open_source
+    from colorize.data.sources.listing import make_listing
     from colorize.data.splits import assign
     from colorize.settings.sections import (
+        ArchiveSettings,
         DatasetSettings,
         DedupeSettings,
         ImageSettings,
@@ -59,9 +62,12 @@ def _data(root: Path) -> None:
 
     data, images = root / "data", ImageSettings()
     for dataset in DATASETS:
-        listing = list_dataset(DatasetSettings(source=f"file://{root / 'photos' / dataset}"))
-        listing.write(data / "sources" / f"{dataset}.json")
-        ingest(dataset, listing, data / "raw" / dataset, images, IngestSettings(row_group=5), workers=1)
+        chosen = DatasetSettings(source=f"file://{root / 'photos' / dataset}")
+        source = open_source(chosen.source, ArchiveSettings())
+        listing = make_listing(chosen, source, data / "sources" / f"{dataset}.parquet", 0.0)
+        cuts = IngestSettings(row_group=5, maximum_refused=1.0)
+        folder = data / "raw" / dataset
+        ingest(dataset, listing, source, folder, images=images, settings=cuts, removals=NONE, workers=1)
     groups, _ = group(read_manifests(data / "raw"), DedupeSettings())
     splits, _ = assign(groups, SplitSettings(validation=0.2, test=0.4))
     pq.write_table(groups, data / "groups.parquet")

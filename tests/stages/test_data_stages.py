@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+LENIENT = "ingest: {maximum_refused: 0.2}\n"
 
 
 def stage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,12 +53,13 @@ def project(tmp_path: Path) -> Path:
     (photos / "copy.jpg").write_bytes((photos / "0.jpg").read_bytes())
     Image.open(photos / "1.jpg").convert("L").save(photos / "grey.jpg")
     (photos / "broken.jpg").write_bytes(b"oops")
-    parameters(tmp_path, f"{tmp_path}/my%20photos", "split: {validation: 0.0, test: 0.0}\n")
+    parameters(tmp_path, f"{tmp_path}/my%20photos", "split: {validation: 0.0, test: 0.0}\n" + LENIENT)
+    (tmp_path / "removed.jsonl").touch()
     return tmp_path
 
 
 def test_from_folder_to_splits(project: Path) -> None:
-    assert "photos 9" in good(project, "sources", "mine")
+    assert "listed 9" in good(project, "sources", "mine")
     assert "rejected by reason (not-an-image 1)" in good(project, "ingest", "mine")
     assert "exact copies 1" in good(project, "dedupe")
     assert "train 6" in good(project, "split")
@@ -75,7 +77,48 @@ def test_from_folder_to_splits(project: Path) -> None:
 def test_a_changed_source_is_pointed_out(project: Path) -> None:
     good(project, "sources", "mine")
     (project / "my photos" / "3.jpg").unlink()
-    assert "dvc repro --force --single-item sources@mine" in good(project, "ingest", "mine")
+    parameters(project, f"{project}/my%20photos", "ingest: {maximum_refused: 0.3}\n")
+    assert "dvc repro --force --single-item sources@mine ingest@mine" in good(project, "ingest", "mine")
+
+
+def test_a_source_that_shrank(project: Path) -> None:
+    good(project, "sources", "mine")
+    before = (project / "data/sources/mine.parquet").read_bytes()
+    for path in sorted((project / "my photos").iterdir())[:4]:
+        path.unlink()
+    text = error(project, "sources", "mine")
+    assert "lists 5 files, 9 last time: 44.4% are gone, and ingest.maximum_shrink allows 10.0%" in text
+    assert (project / "data/sources/mine.parquet").read_bytes() == before
+    parameters(project, f"{project}/my%20photos", "ingest: {maximum_shrink: 0.5}\n")
+    assert "listed 5" in good(project, "sources", "mine")
+    # Another address is another source: nothing to compare with.
+    (project / "few").mkdir()
+    (project / "my photos" / "5.jpg").rename(project / "few" / "5.jpg")
+    parameters(project, f"{project}/few")
+    assert "listed 1" in good(project, "sources", "mine")
+
+
+def test_too_many_refused(project: Path) -> None:
+    good(project, "sources", "mine")
+    parameters(project, f"{project}/my%20photos")
+    text = error(project, "ingest", "mine")
+    assert "mine: 1 of 9 listed photos are refused already (11.1%; 1 not-an-image)" in text
+    assert not (project / "data/raw/mine/manifest.parquet").exists()
+
+
+def test_an_expected_number_that_is_not_met(project: Path) -> None:
+    text = f"datasets:\n  mine: {{source: 'file://{project}/my%20photos', layout: flat, expected: 7129}}\n"
+    (project / "params.yaml").write_text(text, encoding="utf-8")
+    assert "mine: 7129 photos were expected, 9 are listed" in good(project, "sources", "mine")
+
+
+def test_flagged_photos_are_used_when_they_may_be(project: Path) -> None:
+    splits = "split: {validation: 0.0, test: 0.0, include_flagged: [grey]}\n"
+    parameters(project, f"{project}/my%20photos", splits + LENIENT)
+    for stages in (("sources", "mine"), ("ingest", "mine"), ("dedupe",)):
+        good(project, *stages)
+    assert "train 7" in good(project, "split")
+    assert "grey.jpg" in pq.read_table(project / "data/splits.parquet")["path"].to_pylist()
 
 
 def test_a_typo_in_the_settings(project: Path) -> None:
@@ -100,7 +143,7 @@ def test_a_dataset_that_is_not_there(project: Path) -> None:
 
 
 def test_a_stage_before_its_turn(project: Path) -> None:
-    assert "data/sources/mine.json: No such file" in error(project, "ingest", "mine")
+    assert "run 'dvc repro sources@mine' first" in error(project, "ingest", "mine")
     assert "run 'dvc repro ingest@mine' first" in error(project, "dedupe")
 
 

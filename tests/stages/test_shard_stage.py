@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from colorize.data import manifest
+from colorize.data.raw_shard import RAW_SCHEMA
 from colorize.data.shards import read_index, verify
 from colorize.settings import load_settings
 from stages import shard, statistics
@@ -33,13 +34,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(stream, "PNG")
         data = stream.getvalue()
-        photos.append({"id": hashlib.sha256(data).hexdigest(), "path": f"{number}.png", "data": data})
+        known = {"dataset": "birds", "version": "1", "status": "accepted"}
+        photos.append({**known, "id": hashlib.sha256(data).hexdigest(), "path": f"{number}.png", "data": data})
     folder = tmp_path / "data" / "raw" / "birds"
     folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(photos, manifest.RAW_SCHEMA), folder / "part-00000.parquet")
+    pq.write_table(pa.Table.from_pylist(photos, RAW_SCHEMA), folder / "part-00000.parquet")
     known = [{"dataset": "birds", "id": photo["id"], "path": photo["path"]} for photo in photos]
     rows = [
-        {**row, "status": "accepted", "shard": "part-00000.parquet", "row": number} for number, row in enumerate(known)
+        {**row, "version": "1", "status": "accepted", "shard": "part-00000.parquet", "row": number}
+        for number, row in enumerate(known)
     ]
     pq.write_table(pa.Table.from_pylist(rows, manifest.SCHEMA), folder / "manifest.parquet")
     names = ["train", "train", "train", "test", "validation"]

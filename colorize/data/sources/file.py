@@ -1,118 +1,173 @@
-"""`file:///absolute/folder`: photos in a folder of this machine."""
+"""`file:///absolute/folder` or `file:///absolute/archive.zip`: photos of this machine."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
-from colorize.data.sources import Entry, PhotoUnavailableError, SourceError
+from colorize.data.sources import Entry, PhotoUnavailableError, Source, SourceError, SourceUnavailableError
+from colorize.data.sources.archive import ArchiveSource, is_archive, not_an_archive
+from colorize.data.sources.members import identity, odd_name, printable, read_at
+from colorize.settings.sections import ArchiveSettings
+
+_SHORT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_DETAILS: Final = {
+    "link-outside": "a link that leaves the folder; put the file itself into the folder",
+    "linked-folder": "a link to a folder, whose files would be listed twice or without an end",
+    "broken-link": "a link to a file that does not exist",
+    "special-file": "a device, FIFO or socket",
+}
+
+
+def local_source(url: str, archives: ArchiveSettings, downloads: Path) -> Source:
+    """The source of a `file://` address; %20 and the like are decoded.
+
+    Raises:
+        SourceError: the address is not absolute, or means a file that is no archive.
+    """
+    path = unquote(url.removeprefix("file://"), errors="surrogateescape")
+    if not path.startswith("/"):
+        raise SourceError(f"{url}: not an absolute path; write file:///home/me/photos (three slashes)")
+    return open_local(Path(path), archives, downloads)
+
+
+def open_local(path: Path, archives: ArchiveSettings, downloads: Path) -> Source:
+    """The source that a folder or an archive of this machine is; which one, its content tells.
+
+    A path that does not exist is taken for a folder, and listing it says so.
+
+    Args:
+        path: the folder or archive.
+        archives: what an archive may ask for.
+        downloads: folder for the plain .tar that a .tar.gz is expanded into.
+
+    Raises:
+        SourceError: it is a file, but no archive, or cannot be read.
+    """
+    if not path.is_file():
+        return FolderSource(path)
+    if not is_archive(path):
+        raise SourceError(not_an_archive(path))
+    return ArchiveSource(path, archives, downloads)
 
 
 @dataclass(frozen=True, slots=True)
-class FileSource:
+class FolderSource:
     """Files below one folder. Links to files inside it are followed; all other links are refused.
 
     Attributes:
-        folder: absolute path.
+        folder: absolute path, or relative to the current folder.
     """
 
     folder: Path
 
-    @classmethod
-    def from_url(cls, url: str) -> FileSource:
-        """The source of a `file://` address; %20 and the like are decoded.
-
-        Raises:
-            SourceError: the address names no absolute folder.
-        """
-        path = unquote(url.removeprefix("file://"))
-        if not path.startswith("/"):
-            raise SourceError(f"{url}: not an absolute folder; write file:///home/me/photos (three slashes)")
-        return cls(Path(path))
-
     def list(self) -> Iterator[Entry]:
-        """Every file below the folder; links and special files come with the reason why they are refused.
+        """Every file below the folder; links, special files and odd names come with the reason why they are refused.
 
         Raises:
             SourceError: the folder is missing, is a file, or cannot be opened.
         """
+        yield from _walk(self._root())
+
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of one listed file.
+
+        Raises:
+            PhotoUnavailableError: "vanished", "changed" (other size, time or place than listed) or "unreadable".
+            SourceError: the folder itself is gone, or empty as a mount point is without its disk.
+        """
+        try:
+            return self._read(entry)
+        except (OSError, RuntimeError, ValueError) as error:
+            number = error.errno if isinstance(error, OSError) else None
+            if number in _SHORT_OF_RESOURCES:
+                raise SourceUnavailableError(f"{self.folder}: {error}; run again with fewer workers") from error
+            with os.scandir(self._root()) as children:
+                if next(children, None) is None:
+                    raise SourceError(f"{self.folder} is empty now; is its disk still mounted?") from error
+            if isinstance(error, FileNotFoundError):
+                raise PhotoUnavailableError("vanished", "the file was there when it was listed; list again") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise PhotoUnavailableError("unreadable", f"{reason}; check the file's permissions") from error
+
+    def _read(self, entry: Entry) -> bytes:
+        path = (self.folder / entry.path).resolve(strict=True)
+        if not path.is_relative_to(self.folder.resolve()):
+            raise PhotoUnavailableError("changed", "a link that leaves the folder has taken its place; list again")
+        # Not blocking: a FIFO that has taken the file's place would make us wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or identity(status) != entry.version:
+                raise PhotoUnavailableError("changed", "the file is not the one that was listed; list again")
+            data = read_at(descriptor, 0, status.st_size + 1)
+        finally:
+            os.close(descriptor)
+        if len(data) != status.st_size:
+            raise PhotoUnavailableError("changed", "the file changed while it was read; list again")
+        return data
+
+    def _root(self) -> Path:
         try:
             root = self.folder.resolve(strict=True)
             os.scandir(root).close()
         except FileNotFoundError as error:
             raise SourceError(f"{self.folder} does not exist; correct the dataset's 'source' in params.yaml") from error
         except NotADirectoryError as error:
-            raise SourceError(f"{self.folder} is a file; a source is a folder with photos in it") from error
+            raise SourceError(not_an_archive(self.folder)) from error
         except (OSError, RuntimeError) as error:
             raise SourceError(f"{self.folder} cannot be opened ({error}); check its permissions") from error
-        yield from _walk(root)
-
-    def read(self, entry: Entry) -> bytes:
-        """The bytes of one listed file.
-
-        Raises:
-            PhotoUnavailableError: "vanished", "changed" (other size or time than listed) or "unreadable".
-        """
-        try:
-            with (self.folder / entry.path).open("rb") as file:
-                if _version(os.fstat(file.fileno())) != entry.version:
-                    raise PhotoUnavailableError("changed", "the file is not the one that was listed; list again")
-                data = file.read()
-        except FileNotFoundError as error:
-            raise PhotoUnavailableError("vanished", "the file was there when it was listed; list again") from error
-        except OSError as error:
-            raise PhotoUnavailableError("unreadable", f"{error.strerror}; check the file's permissions") from error
-        if len(data) != entry.size:
-            raise PhotoUnavailableError("changed", "the file changed while it was read; list again")
-        return data
+        return root
 
 
 def _walk(root: Path) -> Iterator[Entry]:
+    """Depth first, and one folder's names in memory at no time: they come as the system hands them out."""
     folders = [root]
     while folders:
         folder = folders.pop()
         try:
-            children = list(os.scandir(folder))
-        except OSError:
-            yield _ignored(root, folder, "unreadable-folder")
-            continue
-        for child in children:
-            if child.is_dir(follow_symlinks=False):
-                folders.append(Path(child.path))
-            else:
-                yield _entry(root, Path(child.path))
+            with os.scandir(folder) as children:
+                for child in children:
+                    if child.is_dir(follow_symlinks=False):
+                        folders.append(Path(child.path))
+                    else:
+                        yield _entry(root, Path(child.path))
+        except OSError as error:
+            detail = f"the folder's files cannot be listed, or not all of them: {error.strerror}"
+            yield _refused(root, folder, "unreadable-folder", detail)
 
 
 def _entry(root: Path, path: Path) -> Entry:
     """One file or link. A link to a folder is a loop or shows its photos twice; one that leaves the folder leaks."""
+    name = path.relative_to(root).as_posix()
+    if (odd := odd_name(name)) is not None:
+        return _refused(root, path, odd.reason, odd.detail)
     try:
-        str(path).encode()
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
             target = path.resolve(strict=True)
             if not target.is_relative_to(root):
-                return _ignored(root, path, "link-outside")
+                return _refused(root, path, "link-outside")
             status = target.stat()
-    except UnicodeEncodeError:
-        return _ignored(root, path, "name-not-utf8")
     except FileNotFoundError:
-        return _ignored(root, path, "broken-link")
-    except (OSError, RuntimeError):  # a loop of links is a RuntimeError in some versions of Python
-        return _ignored(root, path, "unreadable")
+        return _refused(root, path, "broken-link")
+    except OSError as error:
+        return _refused(root, path, "unreadable", f"{error.strerror}")
+    except RuntimeError:
+        return _refused(root, path, "unreadable", "a link that leads back to itself")
     if stat.S_ISDIR(status.st_mode):
-        return _ignored(root, path, "linked-folder")
+        return _refused(root, path, "linked-folder")
     if not stat.S_ISREG(status.st_mode):
-        return _ignored(root, path, "special-file")
-    return Entry(path.relative_to(root).as_posix(), status.st_size, _version(status))
+        return _refused(root, path, "special-file")
+    return Entry(name, status.st_size, identity(status))
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _ignored(root: Path, path: Path, reason: str) -> Entry:
-    return Entry(path.relative_to(root).as_posix(), None, "", ignored=reason)
+def _refused(root: Path, path: Path, reason: str, detail: str | None = None) -> Entry:
+    name = printable(path.relative_to(root).as_posix())
+    return Entry(name, None, "", refused=reason, detail=detail or _DETAILS[reason])
