@@ -62,7 +62,7 @@ NONE: Final = Removals()
 
 
 def read_removals(path: Path) -> Removals:
-    """Read `removed.jsonl`. Empty lines are fine.
+    """Read `removed.jsonl`. Empty lines and those that begin with # are left out.
 
     Raises:
         ValueError: a line is not what it should be; the message has its number.
@@ -78,7 +78,9 @@ def read_removals(path: Path) -> Removals:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error}); 'git checkout {FILE_NAME}' brings it back") from error
     removals = [
-        _parsed(line, f"{path}, line {number}") for number, line in enumerate(text.split("\n"), start=1) if line.strip()
+        _parsed(line, f"{path}, line {number}")
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip() and not line.startswith("#")
     ]
     return Removals(
         ids=frozenset(one.id for one in removals if one.id is not None),

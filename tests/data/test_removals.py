@@ -124,3 +124,12 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     writers = [subprocess.Popen([*command, str(number)], cwd=tmp_path) for number in range(4)]
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
     assert len(read_removals(tmp_path / "removed.jsonl").ids) == 100
+
+
+def test_remarks_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "removed.jsonl"
+    path.write_text("# why this file is here\n")
+    assert read_removals(path) == NONE
+    assert len(add_removals(path, [Removal(id="a" * 64)])) == 1
+    assert path.read_text() == "# why this file is here\n" + json.dumps({"id": "a" * 64}) + "\n"
+    assert read_removals(path).ids == {"a" * 64}
