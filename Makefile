@@ -84,10 +84,11 @@ else
 	@colorize gc
 endif
 
-clean:  ## remove everything a run made (not .venv, not the DVC cache)
-	rm -rf data runs registry reports/index.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove everything a run made (not .venv, not the DVC cache, not what was downloaded)
+	test ! -d data || find data -mindepth 1 -maxdepth 1 ! -name downloads -exec rm -rf {} +
+	rm -rf runs registry reports/index.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-distclean: clean  ## also the environment and the DVC cache
-	rm -rf .venv .dvc/cache .dvc/tmp *.egg-info
+distclean: clean  ## also the environment, the DVC cache and what was downloaded
+	rm -rf data .venv .dvc/cache .dvc/tmp *.egg-info
 
 .PHONY: help setup run data profile ui flows lint test test-all test-slow lock gc clean distclean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import io
 import itertools
 import logging
 import pickle
@@ -20,15 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from botocore.config import Config
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
+from PIL import Image
 
+from colorize.data.ingest import ingest
+from colorize.data.removals import NONE
 from colorize.data.sources import Entry, PhotoUnavailableError, SourceError, SourceUnavailableError, open_source, s3
+from colorize.data.sources.listing import make_listing
 from colorize.data.sources.s3 import S3Source
 from colorize.retry import ATTEMPTS
-from colorize.settings.sections import ArchiveSettings
+from colorize.settings.sections import ArchiveSettings, DatasetSettings, ImageSettings, IngestSettings
 
 ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>on purpose</Message></Error>"
 READERS = 8
@@ -471,3 +477,41 @@ def test_sources_can_be_pickled_and_opened_by_address(proxy: Proxy, bucket: str,
     assert source == S3Source(bucket, "photos")
     copy = pickle.loads(pickle.dumps(source))
     assert copy.read(only(source)) == b"a"
+
+
+def test_ingest_through_faults_fetches_each_object_once_and_then_only_what_changed(
+    proxy: Proxy, bucket: str, owner: Any, tmp_path: Path
+) -> None:
+    def put(number: int, seed: int) -> None:
+        pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        stream = io.BytesIO()
+        Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+        owner.put_object(Bucket=bucket, Key=f"photos/{number}.jpg", Body=stream.getvalue())
+
+    def run(folder: str) -> dict[str, bytes]:
+        chosen = DatasetSettings(source=f"s3://{bucket}/photos")
+        source = open_source(chosen.source, ArchiveSettings())
+        listing = make_listing(chosen, source, tmp_path / folder / "set.parquet", 0.5)
+        settings = IngestSettings(shard_photos=8, maximum_refused=0.0)
+        out = tmp_path / folder / "raw"
+        ingest("set", listing, source, out, images=ImageSettings(), settings=settings, removals=NONE, workers=1)
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fetched() -> list[str]:
+        return sorted(path.rsplit("/", 1)[-1].partition("?")[0] for _, path, _ in proxy.requests if ".jpg" in path)
+
+    for number in range(30):
+        put(number, number)
+    calm = run("calm")
+    assert fetched() == sorted(f"{number}.jpg" for number in range(30))
+    proxy.reset(0.3, seed=5)
+    assert run("stormy") == calm
+    assert len(proxy.failed) > 5
+    put(7, 700)
+    put(30, 30)
+    owner.delete_object(Bucket=bucket, Key="photos/12.jpg")
+    proxy.reset(0.0)
+    changed = run("stormy")
+    assert fetched() == ["30.jpg", "7.jpg"]
+    assert changed == run("fresh")
+    assert changed != calm
