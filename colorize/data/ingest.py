@@ -27,6 +27,7 @@ from colorize.storage import TEMPORARY_PREFIX, atomic_path, remove_temporaries, 
 
 # Files that never promised to be photos, and photos that were taken out on purpose, say nothing against a source.
 _NO_REFUSAL = {"not-a-photo", "removed"}
+_MANIFEST_ROWS_AT_ONCE = 4096
 
 
 class TooManyRefusedError(ValueError):
@@ -143,17 +144,28 @@ def _others(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _write_manifest(folder: Path, names: Sequence[str]) -> None:
-    """The rows of all raw shards in one file, a row group a shard."""
-    columns = [name for name in SCHEMA.names if name not in ("shard", "row")]
+    """The rows of all raw shards in one file."""
     with (
         atomic_path(folder / FILE_NAME) as temporary,
         pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_statistics=False) as manifest,
     ):
+        waiting: list[pa.Table] = []
         for name in names:
-            with pq.ParquetFile(folder / name) as file:  # threads would keep memory of their own
-                rows = file.read(columns=columns, use_threads=False)
-            usable = pc.not_equal(rows["status"], REJECTED)
-            shard = pc.if_else(usable, pa.scalar(name), pa.scalar(None, pa.string()))
-            number = pc.if_else(usable, pa.array(range(len(rows)), pa.int32()), pa.scalar(None, pa.int32()))
-            table = rows.append_column("shard", shard).append_column("row", number)
-            manifest.write_table(table.cast(SCHEMA))
+            waiting.append(_rows_of(folder / name))
+            # Large row groups: the writer remembers each of them until the end.
+            if sum(map(len, waiting)) >= _MANIFEST_ROWS_AT_ONCE:
+                manifest.write_table(pa.concat_tables(waiting))
+                waiting.clear()
+        if waiting:
+            manifest.write_table(pa.concat_tables(waiting))
+
+
+def _rows_of(path: Path) -> pa.Table:
+    """The rows of a raw shard without the photos, and where the photos lie."""
+    columns = [name for name in SCHEMA.names if name not in ("shard", "row")]
+    with pq.ParquetFile(path) as file:  # threads would keep memory of their own
+        rows = file.read(columns=columns, use_threads=False)
+    usable = pc.not_equal(rows["status"], REJECTED)
+    shard = pc.if_else(usable, pa.scalar(path.name), pa.scalar(None, pa.string()))
+    number = pc.if_else(usable, pa.array(range(len(rows)), pa.int32()), pa.scalar(None, pa.int32()))
+    return rows.append_column("shard", shard).append_column("row", number).cast(SCHEMA)
