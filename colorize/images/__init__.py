@@ -74,7 +74,7 @@ def read_header(data: bytes, settings: ImageSettings) -> Header | Rejection:
     Raises:
         MemoryError: there is not enough to open it.
     """
-    with _quiet():
+    with _pillow(settings):
         opened = _open(data, settings)
         return opened if isinstance(opened, Rejection) else opened[1]
 
@@ -92,7 +92,7 @@ def decode(data: bytes, settings: ImageSettings) -> np.ndarray | Rejection:
     Raises:
         MemoryError: there is not enough for the pixels.
     """
-    with _quiet():
+    with _pillow(settings):
         opened = _open(data, settings)
         if isinstance(opened, Rejection):
             return opened
@@ -124,9 +124,6 @@ def _open(data: bytes, settings: ImageSettings) -> tuple[Image.Image, Header] | 
         return Rejection("format-not-allowed", f"the content is {file_format}; images.formats allows {allowed}")
     if is_cut(file_format, data):
         return Rejection("truncated", f"the {file_format} is shorter than its header says")
-    # Some decoders allot memory for the pixels when they are opened. Pillow refuses what has twice these many; our own
-    # limit, which is exact, comes later.
-    Image.MAX_IMAGE_PIXELS = settings.maximum_pixels
     try:
         canvas = webp_canvas(data) if file_format == "WEBP" else None
         if canvas and canvas[0] * canvas[1] > settings.maximum_pixels:
@@ -208,8 +205,17 @@ def _profile_state(image: Image.Image) -> Literal["none", "embedded", "broken"]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Pillow warns about broken tags; what matters of it becomes a rejection."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _pillow(settings: ImageSettings) -> Iterator[None]:
+    """Pillow set up for hostile bytes, and as it was before afterwards.
+
+    It warns about broken tags; what matters of it becomes a rejection. Some decoders allot memory for the pixels when
+    they are opened: it refuses what has twice as many as allowed; our own limit, which is exact, comes later.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = settings.maximum_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

@@ -120,7 +120,7 @@ def test_what_is_new_and_what_is_gone_is_said_too(repository: Path) -> None:
 
 
 def test_make_hands_name_and_force_on(project: Path) -> None:
-    command = ["make", "--dry-run", "profile", "READY=", "NAME=full"]
+    command = ["make", "--no-print-directory", "--dry-run", "profile", "READY=", "NAME=full"]
     printed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "python -m colorize.commands.profile 'full'"
     printed = subprocess.run([*command, "FORCE=1"], cwd=project, capture_output=True, text=True, check=True).stdout

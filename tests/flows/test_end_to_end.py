@@ -69,6 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Itera
     root = tmp_path_factory.mktemp("project")
     (root / "params.yaml").write_text(PARAMETERS)
     shutil.copy(repository / "requirements.lock", root)
+    (root / "removed.jsonl").touch()
     # Figures of an architecture that params.yaml does not name any more.
     (root / "reports/metrics/models").mkdir(parents=True)
     (root / "reports/metrics/models/unet_vae.json").write_text("{}")
