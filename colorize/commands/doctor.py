@@ -217,7 +217,7 @@ def _is_here(source: Source) -> bool:
     from colorize.data.sources.kaggle import KaggleSource
 
     if isinstance(source, KaggleSource):
-        return source._complete() is not None
+        return source.complete_version() is not None
     return isinstance(source, HttpsSource) and source.path.is_file()
 
 

@@ -21,11 +21,11 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_command_and_the_default() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    for name in ("photos", "models", "watch", "verify", "doctor", "gc", "colorize FILE"):
+    for name in ("photos", "inspect", "remove", "models", "watch", "verify", "doctor", "gc", "colorize FILE"):
         assert name in text
 
 
-@pytest.mark.parametrize("name", ["photos", "models", "watch", "verify", "doctor", "gc"])
+@pytest.mark.parametrize("name", ["photos", "inspect", "remove", "models", "watch", "verify", "doctor", "gc"])
 def test_every_command_explains_itself(name: str) -> None:
     result = CliRunner().invoke(app, [name, "-h"])
     assert result.exit_code == 0

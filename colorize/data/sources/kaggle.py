@@ -83,7 +83,7 @@ class KaggleSource:
             OSError: the disk is full or cannot be written to. What arrived is kept.
         """
         version = self.version or self._newest()
-        if version != self._complete():
+        if version != self.complete_version():
             self._download(version)
         for entry in FolderSource(self._files(version)).list():
             yield replace(entry, locator=str(version))
@@ -131,7 +131,7 @@ class KaggleSource:
     def _handle(self, version: int | None) -> str:
         return f"{self.owner}/{self.dataset}" + (f"/versions/{version}" if version else "")
 
-    def _complete(self) -> int | None:
+    def complete_version(self) -> int | None:
         """The version that is here and whole."""
         try:
             version = int(json.loads(self._record.read_bytes())["version"])
@@ -140,7 +140,7 @@ class KaggleSource:
         return version if self._files(version).is_dir() else None
 
     def _newest(self) -> int:
-        here = self._complete()
+        here = self.complete_version()
         try:
             return self._asked(self._ask_for_newest, None, ATTEMPTS if here is None else _ATTEMPTS_WITH_COPY)
         except SourceUnavailableError:
@@ -217,7 +217,7 @@ class KaggleSource:
             raise SourceError(f"{self}: kagglehub cannot ask for it ({error})") from error
 
     def _way_out(self) -> str:
-        here = self._complete()
+        here = self.complete_version()
         return (
             "" if here is None else f". To go on with the copy, set the source to file://{self._files(here).absolute()}"
         )
