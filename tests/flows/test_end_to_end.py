@@ -27,6 +27,7 @@ datasets:
     {source: "sample://landscape-image-colorization?photos=24", layout: landscape-image-colorization}
   landscape-pictures: {source: "sample://landscape-pictures?photos=24", layout: flat}
   mirflickr25k: {source: "sample://mirflickr25k?photos=24", layout: mirflickr25k}
+ingest: {maximum_refused: 0.3}
 shards: {size: 32, rows: 16, row_group: 8}
 split: {validation: 0.2, test: 0.2}
 training: {epochs: 1, batch_size: 8}
