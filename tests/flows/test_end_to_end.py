@@ -189,7 +189,8 @@ def started(root: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for _ in range(1200):
             assert process.poll() is None, "ended too early"
-            if list(root.glob("runs/unet-*/checkpoints/epoch-00002")):
+            # Old checkpoints are removed: the second may be gone when it is looked for.
+            if any(path.name >= "epoch-00002" for path in root.glob("runs/unet-*/checkpoints/epoch-*")):
                 break
             time.sleep(0.1)
         yield process
