@@ -15,10 +15,10 @@ import pyarrow as pa
 from colorize.data.execution import map_ordered
 from colorize.data.manifest import read_manifests
 from colorize.data.raw_reader import RawReader
-from colorize.data.shard_file import Row, as_tensor, make_row, write_shard
+from colorize.data.shard_file import Row, as_tensor, write_shard
 from colorize.data.shard_index import INDEX, files_below, read_entry, read_index, verify, write_index
 from colorize.data.shard_plan import ShardPlan, plan
-from colorize.images import Rejection, decode
+from colorize.images import Rejection
 from colorize.progress import track
 from colorize.settings.sections import ImageSettings, ShardSettings
 from colorize.storage import TEMPORARY_PREFIX
@@ -150,6 +150,8 @@ def _write(raw: Path, out: Path, images: ImageSettings, job: _Job) -> dict[str, 
 
 
 def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
+    from colorize.data.shard_pixels import make_row  # brings numba, which only making shards needs
+
     with RawReader() as reader:
         for photo, (shard, row) in zip(job.shard.photos, job.places, strict=True):
             name = f"{job.shard.dataset}/{photo.path} (id {photo.id})"
@@ -159,9 +161,9 @@ def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
                 raise PhotoLostError(f"{name}: {error}, but the manifest says it has; ingest again") from error
             if data is None or hashlib.sha256(data).hexdigest() != photo.id:
                 raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
-            rgb = decode(data, images)
-            if isinstance(rgb, Rejection):
+            made = make_row(photo.id, data, job.shard.settings.size, images)
+            if isinstance(made, Rejection):
                 raise PhotoLostError(
-                    f"{name}: accepted at ingest, now refused ({rgb.reason}: {rgb.detail}); run ingest again"
+                    f"{name}: accepted at ingest, now refused ({made.reason}: {made.detail}); run ingest again"
                 )
-            yield make_row(photo.id, rgb, job.shard.settings.size)
+            yield made

@@ -54,44 +54,6 @@ def mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return np.rint(a * (1 - share) + b * share).astype(np.uint8)
 
 
-@given(st.integers(0, 2**32), st.integers(0, 70), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
-def test_candidates_are_those_of_brute_force(seed: int, number: int, radius: int) -> None:
-    generator = np.random.default_rng(seed)
-    # Few distinct bits, so that there are pairs at every distance.
-    codes = generator.integers(0, 2**16, number, dtype=np.uint64) * np.uint64(0x0001_0001_0000_0001)
-    others = generator.integers(0, 2**16, number, dtype=np.uint64) * np.uint64(0x0001_0001_0000_0001)
-    for second in (codes, others):
-        found = [tuple(pair) for block in candidate_pairs(codes, second, radius) for pair in block.tolist()]
-        expected = [
-            (i, j)
-            for i in range(number)
-            for j in range(i + 1, number)
-            if (int(codes[i]) ^ int(second[j])).bit_count() <= radius
-        ]
-        assert found == expected
-
-
-def test_candidates_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = np.random.default_rng(1).integers(0, 2**10, 100, dtype=np.uint64)
-    whole = np.concatenate(list(candidate_pairs(codes, codes, 2)))
-    monkeypatch.setattr("colorize.data.dedupe._DISTANCES_AT_ONCE", 700)
-    assert np.array_equal(np.concatenate(list(candidate_pairs(codes, codes, 2))), whole)
-
-
-def test_brightness_and_contrast_do_not_count_but_content_does() -> None:
-    one, other = thumb(1), thumb(2)
-    duller = (one * 0.5 + 70).astype(np.uint8)
-    flat = np.full((32, 32), 90, np.uint8)
-    values = differences(
-        np.stack([one, one, one, flat]).reshape(4, -1), np.stack([one, duller, other, flat]).reshape(4, -1)
-    )
-    assert values[0] == 0
-    assert values[1] < 2
-    assert values[2] > 40
-    assert values[3] == np.inf
-
-
 def test_dark_photos_of_other_things_are_no_copies() -> None:
     # Faint structure in the dark: a few grey levels apart everywhere, whatever they show.
     dark = [(thumb(seed) // 40).astype(np.uint8) for seed in range(40)]

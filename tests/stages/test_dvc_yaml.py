@@ -103,7 +103,7 @@ def test_only_what_is_compared_with_its_source_persists() -> None:
         for output, options in one.items()
         if options.get("persist")
     }
-    assert persistent == {"data/sources/${key}.parquet", "data/raw/${key}"}
+    assert persistent == {"data/sources/${key}.parquet", "data/raw/${key}", "data/splits.parquet", "data/lab"}
 
 
 def test_data_stages_need_no_heavy_library() -> None:
