@@ -1,8 +1,8 @@
 """Which photos are the same picture: exact copies, near copies, and related ones that must share a split.
 
 Two groupings come out. A *duplicate group* holds copies of one picture, of which the canonical one stays. A *split
-group* also holds whatever shows the same picture differently (mirrored, turned, without colour, perhaps a copy, a copy
-of a copy), so that a picture never is on both sides of a split.
+group* also holds what is related to a canonical photo (mirrored, turned, without colour, perhaps a copy), so that a
+picture never is on both sides of a split.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def group_pictures(features: HasCodes, compare: Callable[[Any, int, int, int], i
 
     Args:
         features: of the photos.
-        compare: takes features, i, j and the turn 0..7 of j under which to compare, and returns 2 if
-            they are copies, 1 if they are related, else 0. A turned photo is at most related.
+        compare: takes features, i, j and the turn 0..7 of j under which to compare, and returns 2 if they are copies,
+            1 if they are related, else 0. A turned photo is at most related.
         radii: which photos are compared.
     """
     number = len(features.codes)

@@ -206,9 +206,6 @@ def _add(photo, value, first, found, following, size):
 def listed(first, found, following):
     """Neighbours, one list after the other, without their distances.
 
-    Args:
-        first, found, following: as in `Neighbours`.
-
     Returns:
         int64, N + 1: where each photo's begin, and the end; int64: places times 8 plus turns, in order.
     """
