@@ -28,8 +28,8 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
 from colorize.data.dedupe import group
+from colorize.data.description import FIELDS
 from colorize.data.execution import map_ordered
-from colorize.data.hashing import FIELDS
 from colorize.data.judgement import judge
 from colorize.data.manifest import ACCEPTED, FLAGGED, SCHEMA
 from colorize.data.sources.layouts import is_named_like_a_photo

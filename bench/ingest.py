@@ -31,7 +31,7 @@ from PIL import Image
 
 from colorize.data.execution import map_ordered, worker_count
 from colorize.data.flags import flag_of
-from colorize.data.hashing import mirrored_code, perceptual_code, thumbnail
+from colorize.data.hashing import describe
 from colorize.data.judgement import judge
 from colorize.data.sandbox import Sandbox
 from colorize.images import decode, read_header
@@ -85,7 +85,7 @@ def steps(photos: Sequence[bytes]) -> None:
         "SHA-256": lambda data, rgb: hashlib.sha256(data).hexdigest(),
         "decode": lambda data, rgb: decode(data, IMAGES),
         "flags": lambda data, rgb: flag_of(rgb, IMAGES),
-        "thumbnail, codes": lambda data, rgb: [f(thumbnail(rgb)) for f in (perceptual_code, mirrored_code)],
+        "what finds copies": lambda data, rgb: describe(rgb),
         "all, in this process": lambda data, rgb: judge(IMAGES, data),
     }
     times: dict[str, list[float]] = defaultdict(list)

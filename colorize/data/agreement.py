@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from colorize.data.hashing import SIDE
-from colorize.data.overlay import LEVEL, compiled
+from colorize.compiled import compiled
+from colorize.data.description import SIDE
+from colorize.data.overlay import LEVEL
 
 _CELL = 6  # pixels: structure is compared in cells of so many
 _CELLS = SIDE // _CELL
@@ -23,7 +24,7 @@ _FAINT = 3.0  # CIELAB units that count for little
 _BLACK, _WHITE = 2 * LEVEL, 253 * LEVEL  # at or beyond these something may have been clipped
 
 
-@compiled
+@compiled()
 def agreement(laid, other, part):
     """How the structure of two pictures agrees.
 
@@ -56,8 +57,7 @@ def agreement(laid, other, part):
             sum_aa, sum_bb, sum_ab = sum_aa + aa, sum_bb + bb, sum_ab + ab
             contradicts[cell_y, cell_x] = min(aa, bb) > _PLAIN and ab < _SOMETHING_ELSE * np.sqrt(aa * bb)
             for axis in range(2):
-                lines, other_lines = laid[y0:y1, x0:x1], other[y0:y1, x0:x1]
-                aa, bb, ab = _spread_of_rows(lines if axis else lines.T, other_lines if axis else other_lines.T)
+                aa, bb, ab = _spread_of_lines(laid, other, (y0, y1, x0, x1), axis)
                 structures[axis, number] = gain * gain * aa + bb
                 differences[axis, number] = structures[axis, number] - 2 * gain * ab
             number += 1
@@ -65,11 +65,11 @@ def agreement(laid, other, part):
         return 1.0, 0.0, 0.0, False
     worst = 0.0
     for axis in range(2):
-        order = np.argsort(differences[axis, :number], kind="mergesort")
+        _sort(differences[axis], structures[axis], number)
         difference = structure = 0.0
         for k in range(3 * number // 4):  # a mark covers the others
-            difference += differences[axis, order[k]]
-            structure += structures[axis, order[k]] + _NOISE * (1 + gain * gain)
+            difference += differences[axis, k]
+            structure += structures[axis, k] + _NOISE * (1 + gain * gain)
         worst = max(worst, difference / structure)
     something_else = False
     for y in range(_CELLS - 1):
@@ -79,13 +79,13 @@ def agreement(laid, other, part):
     return worst, sum_ab / np.sqrt(sum_aa * sum_bb + 1.0), shape, something_else
 
 
-@compiled
+@compiled()
 def _is_clipped(a, b):
     """Whether one of two pixels is black or white, so that nothing is known of it."""
     return min(a, b) < _BLACK or max(a, b) > _WHITE
 
 
-@compiled
+@compiled()
 def _spread(one, other, part):
     """Pixels that are neither black nor white in either picture: how many; their variances and covariance."""
     top, bottom, left, right = part
@@ -105,14 +105,28 @@ def _spread(one, other, part):
     return n, (n * saa - sa * sa) / square, (n * sbb - sb * sb) / square, (n * sab - sa * sb) / square
 
 
-@compiled
-def _spread_of_rows(one, other):
-    """Variances and covariance of two small pictures each row of which has had its mean taken off."""
+@compiled()
+def _sort(keys, values, number):
+    """Sort the first keys, keeping the order of equals, and move the values with them. (numpy's compiles for long.)"""
+    for k in range(1, number):
+        key, value, place = keys[k], values[k], k
+        while place > 0 and keys[place - 1] > key:
+            keys[place], values[place] = keys[place - 1], values[place - 1]
+            place -= 1
+        keys[place], values[place] = key, value
+
+
+@compiled()
+def _spread_of_lines(one, other, part, axis):
+    """Variances and covariance of a part of two pictures, each row (axis 1) or column (0) less its own mean."""
+    top, bottom, left, right = part
+    lines, length = (bottom - top, right - left) if axis else (right - left, bottom - top)
     count = 0
     aa = bb = ab = 0.0
-    for y in range(one.shape[0]):
+    for line in range(lines):
         n = sa = sb = saa = sbb = sab = 0
-        for x in range(one.shape[1]):
+        for k in range(length):
+            y, x = (top + line, left + k) if axis else (top + k, left + line)
             a, b = np.int64(one[y, x]), np.int64(other[y, x])
             if _is_clipped(a, b):
                 continue
@@ -130,18 +144,22 @@ def _spread_of_rows(one, other):
     return aa / max(count, 1), bb / max(count, 1), ab / max(count, 1)
 
 
-@compiled
-def color_difference(laid, others, part):
-    """How far colours differ, but for their strength: 0 not at all, 1 or more altogether.
+@compiled()
+def color_agreement(laid, others, part):
+    """How the colours of two pictures agree.
 
     Args:
         laid: int32, 2 x 8 x 8: a and b of the cells of one picture, in 1/16, where it lies over the other.
         others: the same, of the other.
         part: top, bottom, left and right of where it does.
+
+    Returns:
+        How far they differ, but for their strength: 0 not at all, 1 or more altogether; and the strength of each: the
+        root mean square of the cells' chroma, in CIELAB units.
     """
     top, bottom, left, right = part
     if bottom == 0:
-        return 1.0
+        return 1.0, 0.0, 0.0
     count = (bottom - top) * (right - left)
     saa = sbb = sab = 0
     daa = dbb = dab = 0.0
@@ -165,4 +183,5 @@ def color_difference(laid, others, part):
     strength = min(max(sab / (saa + 1.0), 0.4), 2.5)
     square = strength * strength
     whole = (square * saa + sbb - 2.0 * strength * sab) / (square * saa + sbb + floor)
-    return max(whole, (square * daa + dbb - 2.0 * strength * dab) / (square * daa + dbb + floor))
+    variation = (square * daa + dbb - 2.0 * strength * dab) / (square * daa + dbb + floor)
+    return max(whole, variation), np.sqrt(saa / count) / LEVEL, np.sqrt(sbb / count) / LEVEL

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from colorize.data.description import FIELDS
 from colorize.data.grouping import Radii, components, group_pictures
-from colorize.data.hashing import FIELDS
-from colorize.data.likeness import COPY, RELATED, Features, compare, features_of
+from colorize.data.likeness import compare, features_of
 from colorize.data.manifest import ACCEPTED, REJECTED, natural_key
 from colorize.settings.sections import DedupeSettings
 
@@ -40,8 +40,8 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
 
     A photo joins the group of a canonical photo only if it is a copy of that very photo, so a chain of small changes
     does not swallow pictures that differ. Canonical is the one with most pixels, then the one with the smallest id.
-    A photo without colour is never a copy of a colour photo, only related to it. The result does not depend on the
-    order of the rows.
+    A photo that has lost its colours is no copy of the colour photo, only related to it. The result does not depend on
+    the order of the rows.
 
     Args:
         manifests: rows of the manifests; rejected ones take no part.
@@ -62,12 +62,8 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
     rows = decoded.select(list(_ROW))
     del decoded
 
-    def likeness(features: Features, i: int, j: int, turn: int) -> int:
-        found: int = compare(features, i, j, turn)
-        return RELATED if found == COPY and accepted[i] != accepted[j] else found
-
     radii = Radii(settings.radius, settings.window_radius, settings.part_radius, settings.turned_radius)
-    found = group_pictures(features, likeness, radii)
+    found = group_pictures(features, compare, radii)
 
     number = len(ids)
     leads = found.leader == np.arange(number)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from colorize.data.hashing import FIELDS
+from colorize.data.description import FIELDS
 from colorize.data.judgement import judge
 from colorize.data.manifest import ACCEPTED, FLAGGED, REJECTED
 from colorize.data.removals import NONE, Removals

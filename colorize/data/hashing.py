@@ -8,30 +8,23 @@ several windows as well. Everything is computed in integers, so that every machi
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from colorize.color import rgb_to_lab_code
+from colorize.data.description import CODES, COLOR_SIDE, FIELDS, SIDE, TURNS
 
-SIDE: Final = 48
-"""Pixels of the thumbnail's side."""
-COLOR_SIDE: Final = 8
-"""Cells of the colours' side."""
+_Level = TypeVar("_Level", bound=np.integer)
+
 WINDOWS: Final = (
     *((x, y, 0.95) for x, y in ((0, 0), (0.05, 0), (0, 0.05), (0.05, 0.05), (0.025, 0.025))),
     *((x, y, 0.9) for x, y in ((0, 0), (0.1, 0), (0, 0.1), (0.1, 0.1), (0.05, 0.05))),
     *((x, y, 0.7) for x, y in ((0, 0), (0.3, 0), (0, 0.3), (0.3, 0.3), (0.15, 0.15))),
 )
 """Parts of the picture without its border that have codes of their own: left, top, and share of width and height."""
-CODES: Final = 2 + len(WINDOWS)
-TURNS: Final = 8
-"""Symmetries of a square, numbered in bits: 1 mirrored left to right, 2 upside down, 4 transposed before either."""
-
-FIELDS: Final = {"codes": 8 * CODES, "turned_codes": 8 * (TURNS - 1), "thumbnail": SIDE**2, "colors": 128, "box": 8}
-"""Bytes of what is kept in the manifest, by the name of the field."""
 
 _TRANSFORMED = 32  # cells along a window's side, of which the cosine transform is taken
 _HIGHEST = 11  # frequencies below
@@ -131,14 +124,14 @@ def describe(rgb: NDArray[np.uint8]) -> Description:
 
 
 def packed(description: Description) -> dict[str, bytes]:
-    """The bytes of `FIELDS`; numbers begin with their lowest byte."""
+    """The bytes of `colorize.data.description.FIELDS`; numbers begin with their lowest byte."""
     codes, turned_codes, grey, colors, box = description
     arrays = (codes.astype("<u8"), turned_codes.astype("<u8"), grey, colors, box.astype("<u2"))
     return {name: array.tobytes() for name, array in zip(FIELDS, arrays, strict=True)}
 
 
-def turned(picture: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """A square picture after a turn of 0..7; see `TURNS`."""
+def turned(picture: NDArray[_Level], turn: int) -> NDArray[_Level]:
+    """A square picture after a turn of 0..7; see `colorize.data.description.TURNS`."""
     if turn & 4:
         picture = np.swapaxes(picture, 0, 1)
     if turn & 2:

@@ -20,7 +20,7 @@ def judge(images: ImageSettings, data: bytes) -> dict[str, Any]:
 
     Returns:
         Fields of the manifest as far as they could be found out, fit for JSON (what is kept to find copies, `FIELDS` of
-        `colorize.data.hashing`, in hexadecimal digits); always `id`, `usable` and `reason`. A usable photo has a reason
+        `colorize.data.description`, in hexadecimal digits); always `id`, `usable` and `reason`. A usable photo has a reason
         when it is flagged.
     """
     row: dict[str, Any] = {"id": hashlib.sha256(data).hexdigest(), "usable": False}

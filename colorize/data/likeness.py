@@ -7,20 +7,18 @@ Sums are of whole numbers, and the rest is done in a fixed order: every machine 
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from colorize.compiled import compiled
 from colorize.data.agreement import agreement as agreement_of
-from colorize.data.agreement import color_difference
-from colorize.data.hashing import CODES, COLOR_SIDE, FIELDS, SIDE, TURNS
-from colorize.data.overlay import LEVEL, ONE, align, place, turned
+from colorize.data.agreement import color_agreement
+from colorize.data.description import CODES, COLOR_SIDE, FIELDS, SIDE, TURNS
+from colorize.data.hashing import turned
+from colorize.data.overlay import LEVEL, ONE, align, place
 
 OTHER: Final = 0
 RELATED: Final = 1
@@ -36,7 +34,9 @@ _STRETCH = 1.25  # at most, from where the laying over begins
 _SKEW = 1.125  # at most, of one axis more than of the other
 _SLANT = 0.08  # at most: 2 degrees slant a picture of 3:2 by 0.05
 _SAME_BOX = 300  # of 65535: boxes that differ less are the same
-_GREY = 4  # CIELAB units: a picture none of whose cells has more of a or b has no colours
+_CLEAR = 0.02  # structure that differs by less cannot be laid over better
+_COLORED = 2.5  # CIELAB units: re-encoding at quality 20 may take less than that away
+_KEPT_COLOR = 0.35  # of the chroma: a picture of half the contrast has half of it
 
 
 class Features(NamedTuple):
@@ -48,7 +48,6 @@ class Features(NamedTuple):
         thumbnails: uint8, N x 48 x 48.
         colors: int8, N x 8 x 8 x 2.
         boxes: uint16, N x 4.
-        colorless: bool, N: grey all over.
     """
 
     codes: NDArray[np.uint64]
@@ -56,7 +55,6 @@ class Features(NamedTuple):
     thumbnails: NDArray[np.uint8]
     colors: NDArray[np.int8]
     boxes: NDArray[np.uint16]
-    colorless: NDArray[np.bool_]
 
 
 def features_of(table: pa.Table) -> Features:
@@ -78,102 +76,99 @@ def features_of(table: pa.Table) -> Features:
         start = array.type.byte_width * array.offset
         found.append(np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + size].reshape(-1, length))
     codes, turned, thumbnails, colors, boxes = found
-    cells = colors.view(np.int8).reshape(-1, COLOR_SIDE, COLOR_SIDE, 2)
     return Features(
         np.ascontiguousarray(codes).view("<u8").reshape(-1, CODES),
         np.ascontiguousarray(turned).view("<u8").reshape(-1, TURNS - 1),
         thumbnails.reshape(-1, SIDE, SIDE),
-        cells,
+        colors.view(np.int8).reshape(-1, COLOR_SIDE, COLOR_SIDE, 2),
         np.ascontiguousarray(boxes).view("<u2").reshape(-1, 4),
-        np.maximum(cells.max(axis=(1, 2, 3), initial=0), -1 - cells.min(axis=(1, 2, 3), initial=0)) <= _GREY,
     )
 
 
-@numba.njit
-def _goes_first(features, i, j):
-    """An order of two photos that does not depend on which is named first."""
-    for k in range(CODES):
-        if features.codes[i, k] != features.codes[j, k]:
-            return features.codes[i, k] < features.codes[j, k]
-    for y in range(SIDE):
-        for x in range(SIDE):
-            if features.thumbnails[i, y, x] != features.thumbnails[j, y, x]:
-                return features.thumbnails[i, y, x] < features.thumbnails[j, y, x]
-    return True
+def compare(features: Features, i: int, j: int, turn: int) -> int:
+    """Compare two photos.
+
+    Args:
+        features: of all photos.
+        i: one of them.
+        j: another.
+        turn: 0..7, done to the second one before it is compared; see `colorize.data.description.TURNS`.
+
+    Returns:
+        `COPY`: the same picture, of which one is enough. `RELATED`: the same picture turned or coloured otherwise, or
+        perhaps the same: both stay, in one split. `OTHER`. Exchanging the photos changes nothing, if the turn is
+        exchanged for the one that undoes it.
+    """
+    return judged(measured(features, i, j, turn), turn)
 
 
-def _kept(digest: int) -> Callable[[Features, int, int, int], int]:
-    @numba.njit(cache=True)
-    def compare(features, i, j, turn):
-        """Compare two photos.
+class Measured(NamedTuple):
+    """How two photos agree when one is laid over the other in the best way found.
 
-        Args:
-            features: of all photos.
-            i: one of them.
-            j: another.
-            turn: 0..7, done to the second one before it is compared; see `colorize.data.hashing.TURNS`.
+    Attributes:
+        difference: of structure: 0 none, 1 unrelated.
+        agreement: correlation of structure, cell by cell.
+        shape: correlation of the whole.
+        something_else: something else is to be seen in one place.
+        color: difference of the colours but for their strength: 0 none, 1 or more altogether.
+        strengths: root mean square of the chroma of each, in CIELAB units.
+    """
 
-        Returns:
-            `COPY`: the same picture, of which one is enough. `RELATED`: the same picture turned or coloured otherwise,
-            or perhaps the same: both stay, in one split. `OTHER`. Exchanging the photos changes nothing, if the turn is
-            exchanged for the one that undoes it.
-        """
-        return _judged(measured(features, i, j, turn), turn) if digest >= 0 else OTHER
-
-    found: Callable[[Features, int, int, int], int] = compare
-    return found
+    difference: float
+    agreement: float
+    shape: float
+    something_else: bool
+    color: float
+    strengths: tuple[float, float]
 
 
-@numba.njit
-def _judged(found, turn):
-    difference, agreement, shape, color, something_else = found
-    if difference > _RELATED_DIFFERENCE or agreement < _RELATED_AGREEMENT or shape < _RELATED_SHAPE:
+def judged(found: Measured, turn: int) -> int:
+    """What it means for two photos to agree so; see `compare`."""
+    if found.difference > _RELATED_DIFFERENCE or found.agreement < _RELATED_AGREEMENT or found.shape < _RELATED_SHAPE:
         return OTHER
-    if turn or difference > _COPY_DIFFERENCE or agreement < _COPY_AGREEMENT or color > _COPY_COLORS or something_else:
+    is_certain = found.difference <= _COPY_DIFFERENCE and found.agreement >= _COPY_AGREEMENT
+    if turn or not is_certain or found.something_else or found.color > _COPY_COLORS or _is_colour_lost(found.strengths):
         return RELATED
     return COPY
 
 
-@numba.njit
-def measured(features, i, j, turn):
-    """How two photos agree when one is laid over the other in the best way found; `compare` judges it.
+def _is_colour_lost(strengths: tuple[float, float]) -> bool:
+    """Whether one of two photos has colours, and the other so much less of them that somebody took them out."""
+    weaker, stronger = sorted(strengths)
+    return stronger >= _COLORED and weaker < _KEPT_COLOR * stronger
 
-    Returns:
-        The difference of structure, its correlation, and that of the whole (see `agreement`); the difference of colours
-        (see `color_difference`); whether something else is to be seen in one place.
-    """
-    if not _goes_first(features, i, j):
+
+def measured(features: Features, i: int, j: int, turn: int) -> Measured:
+    """Lay two photos over each other, the second one turned; see `compare`."""
+    if features.thumbnails[j].tobytes() < features.thumbnails[i].tobytes():  # an order of their own, not of their names
         i, j = j, i
-        if turn in (5, 6):  # the only turns that another one undoes
-            turn = 11 - turn
-    first = turned(features.thumbnails[i], 0)
-    second = turned(features.thumbnails[j], turn)
-    placing = np.array([[0, ONE, 0], [0, 0, ONE]])
-    found = _overlaid(first, second, placing)
+        turn = {5: 6, 6: 5}.get(turn, turn)  # the only turns that another one undoes
+    whole = np.array([[0, ONE, 0], [0, 0, ONE]], np.int64)
     a, b = features.boxes[i].astype(np.int64), features.boxes[j].astype(np.int64)
-    if turn == 0 and found[0] > 0.02 and np.abs(a - b).max() > _SAME_BOX:
-        # A plain edge is taken for a border now and then, in one copy and not in the other.
-        full = np.zeros((2, 3), np.int64)
-        for axis in range(2):
-            length = a[2 + axis] - a[axis]
-            full[axis, 0] = (b[axis] + b[2 + axis] - a[axis] - a[2 + axis]) * ONE // length
-            full[axis, 1 + axis] = (b[2 + axis] - b[axis]) * ONE // length
-        other = _overlaid(first, second, full)
-        if other[0] < found[0]:
-            found, placing = other, full
-    difference, agreement, shape, something_else = found
-    color = 1.0
-    if difference <= _RELATED_DIFFERENCE:
-        laid, others = np.zeros((2, COLOR_SIDE, COLOR_SIDE), np.int32), np.zeros((2, COLOR_SIDE, COLOR_SIDE), np.int32)
-        part = (0, 0, 0, 0)
-        for channel in range(2):
-            part = place(turned(features.colors[i, :, :, channel], 0) * LEVEL, placing, laid[channel])
-            others[channel] = turned(features.colors[j, :, :, channel], turn) * LEVEL
-        color = color_difference(laid, others, part)
-    return difference, agreement, shape, color, something_else
+    placings = [whole]
+    if turn == 0 and np.abs(a - b).max() > _SAME_BOX:
+        placings.append(_full_placing(a, b))
+    difference, agreement, shape, something_else, color, one, other = _measured(
+        np.array(features.thumbnails[i], np.int32),
+        np.array(turned(features.thumbnails[j], turn), np.int32, order="C"),
+        np.array(features.colors[i].transpose(2, 0, 1), np.int32, order="C") * LEVEL,
+        np.array([turned(features.colors[j, :, :, k], turn) for k in range(2)], np.int32, order="C") * LEVEL,
+        np.stack(placings),
+    )
+    return Measured(difference, agreement, shape, something_else, color, (one, other))
 
 
-@numba.njit
+def _full_placing(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where two pictures lie if the full ones are the same, whatever was taken for a border."""
+    placing = np.zeros((2, 3), np.int64)
+    for axis in range(2):
+        length = a[2 + axis] - a[axis]
+        placing[axis, 0] = (b[axis] + b[2 + axis] - a[axis] - a[2 + axis]) * ONE // length
+        placing[axis, 1 + axis] = (b[2 + axis] - b[axis]) * ONE // length
+    return placing
+
+
+@compiled()
 def _overlaid(first, second, placing):
     """Lay `first` over `second`, beginning with `placing`, which is improved, and measure how they agree."""
     start = placing.copy()
@@ -193,7 +188,7 @@ def _overlaid(first, second, placing):
     return found
 
 
-@numba.njit
+@compiled()
 def _is_bent(placing, start):
     """Whether one picture would have to be stretched more than copies are."""
     across, along = placing[0, 1] / start[0, 1], placing[1, 2] / start[1, 2]
@@ -204,7 +199,24 @@ def _is_bent(placing, start):
     return abs(placing[0, 2]) > _SLANT * ONE or abs(placing[1, 1]) > _SLANT * ONE
 
 
-# numba keeps machine code by a function's own file and by what it encloses: here, what is in the files that it calls.
-# The functions between are compiled with it, and not kept.
-_CODE = b"".join((Path(__file__).parent / name).read_bytes() for name in ("agreement.py", "hashing.py", "overlay.py"))
-compare = _kept(zlib.crc32(_CODE))
+@compiled(
+    "Tuple((float64, float64, float64, boolean, float64, float64, float64))"
+    "(int32[:, ::1], int32[:, ::1], int32[:, :, ::1], int32[:, :, ::1], int64[:, :, ::1])"
+)
+def _measured(first, second, colors, other_colors, placings):
+    """Lay one picture over another, beginning with each of the placings, and measure how they agree at best."""
+    placing = placings[0]
+    found = _overlaid(first, second, placing)
+    if len(placings) > 1 and found[0] > _CLEAR:
+        # A plain edge is taken for a border now and then, in one copy and not in the other.
+        other = _overlaid(first, second, placings[1])
+        if other[0] < found[0]:
+            found, placing = other, placings[1]
+    difference, agreement, shape, something_else = found
+    color, one, two = 1.0, 0.0, 0.0
+    if difference <= _RELATED_DIFFERENCE:
+        laid = np.zeros((2, COLOR_SIDE, COLOR_SIDE), np.int32)
+        part = place(colors[0], placing, laid[0])
+        place(colors[1], placing, laid[1])
+        color, one, two = color_agreement(laid, other_colors, part)
+    return difference, agreement, shape, something_else, color, one, two

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from colorize.data.hashing import FIELDS, SIDE
+from colorize.data.description import FIELDS, SIDE
 
 ACCEPTED = "accepted"
 FLAGGED = "flagged"

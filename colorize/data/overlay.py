@@ -12,13 +12,12 @@ and the share of y, in 1/65536, of coordinates that run from -1 to 1 over a side
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import numba
 import numpy as np
 
-from colorize.data.hashing import SIDE
+from colorize.compiled import compiled
+from colorize.data.description import SIDE
 
 LEVEL: Final = 16
 """Steps in a grey level."""
@@ -32,26 +31,7 @@ _NARROWEST = 32  # of 48 pixels: as much of both sides must lie over each other
 _ALIKE = 0.4  # correlation of the coarsest pictures; below it, it is no use to look closer
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Have numba compile a function and keep it on disk: one that calls functions of its own file only.
-
-    What is kept is thrown away when the function's own file changes, but not when another does.
-    """
-    return numba.njit(cache=True)(function)
-
-
-@compiled
-def turned(picture, turn):
-    if turn & 4:
-        picture = picture.T
-    if turn & 2:
-        picture = picture[::-1]
-    if turn & 1:
-        picture = picture[:, ::-1]
-    return picture.astype(np.int32)
-
-
-@compiled
+@compiled()
 def _reduced(picture, factor):
     """Averaged down by a factor: levels in steps of 1/16."""
     side = SIDE // factor
@@ -62,7 +42,7 @@ def _reduced(picture, factor):
     return small * (LEVEL // (factor * factor))
 
 
-@compiled
+@compiled()
 def _positions(side, placing, across, along):
     """Where pixels lie in the other picture, in 1/256 of its pixels: what their column and their row each add.
 
@@ -85,7 +65,7 @@ def _positions(side, placing, across, along):
     return top, bottom, left, right
 
 
-@compiled
+@compiled()
 def _lay(picture, across, along, part, laid):
     """The picture as it looks from the other one's pixels, between neighbours in proportion."""
     side = picture.shape[0]
@@ -103,13 +83,13 @@ def _lay(picture, across, along, part, laid):
             laid[row, column] = (above * (256 - v) + below * v + 32768) >> 16
 
 
-@compiled
+@compiled()
 def _is_too_little(part, side):
     top, bottom, left, right = part
     return (right - left) * SIDE < _NARROWEST * side or (bottom - top) * SIDE < _NARROWEST * side
 
 
-@compiled
+@compiled()
 def place(picture, placing, laid):  # the coarse pictures and the colours are smaller
     """Lay a picture over another one.
 
@@ -130,7 +110,7 @@ def place(picture, placing, laid):  # the coarse pictures and the colours are sm
     return part
 
 
-@compiled
+@compiled()
 def _correlation(first, second, placing):
     laid = np.zeros(first.shape, np.int32)
     top, bottom, left, right = place(first, placing, laid)
@@ -147,7 +127,7 @@ def _correlation(first, second, placing):
     return (n * sab - sa * sb) / (np.sqrt(float(n * saa - sa * sa)) * np.sqrt(float(n * sbb - sb * sb)) + 1.0)
 
 
-@compiled
+@compiled()
 def _refine(first, second, placing, rounds):
     """Improve how `first` is laid over `second`; false when they cannot be.
 
@@ -175,7 +155,7 @@ def _refine(first, second, placing, rounds):
     return True
 
 
-@compiled
+@compiled()
 def _sums(laid, second, part):
     """Sums of products of: 1, laid, slope along x times 1, x and y, slope along y times 1, x and y, second."""
     side = laid.shape[0]
@@ -231,7 +211,7 @@ def _sums(laid, second, part):
     return sums
 
 
-@compiled
+@compiled()
 def _solved(sums, side):
     """Solve the normal equations by elimination; moving costs a little, so that a plain picture stays where it is."""
     matrix = np.empty((8, 9), np.float64)
@@ -255,7 +235,7 @@ def _solved(sums, side):
     return found
 
 
-@compiled
+@compiled()
 def align(first, second, placing):
     """Improve how one picture is laid over another.
 

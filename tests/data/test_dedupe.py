@@ -13,7 +13,8 @@ from PIL import Image
 
 from colorize.data.dedupe import SCHEMA as GROUPS
 from colorize.data.dedupe import group
-from colorize.data.hashing import FIELDS, describe, packed
+from colorize.data.description import FIELDS
+from colorize.data.hashing import describe, packed
 from colorize.data.likeness import COPY, OTHER, RELATED, compare, features_of
 from colorize.data.manifest import SCHEMA
 from colorize.settings.sections import DedupeSettings
@@ -157,12 +158,18 @@ def test_turned_grey_and_similar_photos_are_kept_in_one_split() -> None:
     assert counts["similar_pairs"] >= 1
 
 
-def test_a_photo_without_colour_is_no_copy_of_one_that_has_some_however_little() -> None:
-    rows = [row("pale.jpg", grey(picture(1))), row("grey.jpg", grey(picture(1)), status="flagged", reason="grey")]
+def test_what_was_flagged_may_be_a_copy_of_what_was_not() -> None:
+    pale = mix(grey(picture(1)), picture(1), 0.1)
+    rows = [row("pale.jpg", pale), row("paler.jpg", mix(grey(picture(1)), pale, 0.8), status="flagged", reason="grey")]
+    assert grouped(rows)[1]["near_copies"] == 1
+
+
+def test_a_photo_that_lost_its_colours_is_no_copy() -> None:
+    rows = [row("photo.jpg", picture(1)), row("grey.jpg", grey(picture(1)), status="flagged", reason="grey")]
     found, counts = grouped(rows)
     assert counts["near_copies"] == 0
     assert counts["grey_copy_pairs"] == 1
-    assert found["pale.jpg"]["split_group"] == found["grey.jpg"]["split_group"]
+    assert found["photo.jpg"]["split_group"] == found["grey.jpg"]["split_group"]
 
 
 def test_a_symmetric_photo_is_not_its_own_mirror_copy() -> None:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from colorize.data import hashing
-from colorize.data.hashing import FIELDS, TURNS, WINDOWS, Description, describe, packed, trimmed_box, turned
+from colorize.data.description import CODES, FIELDS, TURNS
+from colorize.data.hashing import WINDOWS, Description, describe, packed, trimmed_box, turned
 from colorize.data.scenes import KINDS, draw
 
 
@@ -56,6 +57,10 @@ def test_copies_stay_near(scenes: list[np.ndarray]) -> None:
 def test_other_pictures_are_far(scenes: list[np.ndarray]) -> None:
     codes = [describe(rgb).codes[0] for rgb in scenes]
     assert min(distance(a, b) for i, a in enumerate(codes) for b in codes[:i]) > 8
+
+
+def test_the_manifest_has_room_for_all_codes() -> None:
+    assert CODES == 2 + len(WINDOWS)
 
 
 def test_codes_of_windows_are_those_of_the_parts_cut_out(scenes: list[np.ndarray]) -> None:

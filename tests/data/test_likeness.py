@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from colorize.data.hashing import FIELDS, describe, packed, turned
+from colorize.data.description import FIELDS
+from colorize.data.hashing import describe, packed, turned
 from colorize.data.likeness import COPY, OTHER, RELATED, Features, compare, features_of
 from colorize.data.manifest import SCHEMA
 from colorize.data.scenes import KINDS, draw
@@ -136,9 +137,21 @@ def test_a_picture_is_a_copy_of_itself_even_if_it_shows_nothing() -> None:
     assert compare(features(draw("coast", "likeness", 80, 60)), 0, 0, 0) == COPY
 
 
-def test_features_say_which_photos_have_no_colours(photos: dict[str, np.ndarray]) -> None:
-    grey = np.asarray(Image.fromarray(photos["meadow"]).convert("L").convert("RGB"))
-    assert features(photos["meadow"], grey).colorless.tolist() == [False, True]
+@pytest.mark.parametrize("strength", [0.5, 0.6, 1.5])
+def test_a_copy_with_weaker_or_stronger_colours_is_a_copy(photos: dict[str, np.ndarray], strength: float) -> None:
+    for kind, rgb in photos.items():
+        assert likeness(rgb, coded(ImageEnhance.Color(Image.fromarray(rgb)).enhance(strength))) == COPY, kind
+
+
+def test_a_copy_whose_colours_were_taken_out_is_related_and_copies_of_it_are_copies(
+    photos: dict[str, np.ndarray],
+) -> None:
+    for kind, rgb in photos.items():
+        image = Image.fromarray(rgb)
+        greyish = coded(ImageEnhance.Color(image).enhance(0.15))
+        grey = coded(image.convert("L").convert("RGB"))
+        assert likeness(rgb, greyish) == likeness(rgb, grey) == RELATED, kind
+        assert likeness(grey, coded(image.convert("L").convert("RGB"), 40)) == COPY, kind
 
 
 def test_features_follow_the_rows_also_of_a_part_of_a_table(photos: dict[str, np.ndarray]) -> None:
