@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 # How settings are read and checked is no part of a stage's inputs: their values are, and `params` holds those. Else a
 # new architecture's settings would ingest all photos again. (So params.yaml must spell every value out: tested below.)
 SETTINGS = Path("colorize/settings")
+# Imported when an s3:// address is opened: no stage writes or reads one as its input or output.
+STORE = Path("colorize/object_store.py")
 STAGES = {
     name: stage.get("do", stage)
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
@@ -39,7 +41,7 @@ def imported_files(path: Path) -> set[Path]:
             # `from package import submodule` runs the package's file but takes nothing of it.
             if not all(submodules) and (file := module_file(node.module)):
                 files.add(file)
-    return files
+    return files - {STORE}
 
 
 def code_of(stage: str) -> set[Path]:
