@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_ONCE: Final = 1024
-_PAIRS_UP_TO: Final = 8  # photos of a split group
+_PAIRS_UP_TO: Final = 64  # photos of a split group, copies included
 _GROUPS_SHOWN: Final = 20
 _COPIES_SHOWN: Final = 10
 _PAIRS_SHOWN: Final = 20
@@ -42,8 +42,9 @@ def dedupe(
     possibly copies): both would stay, in the same split. All photos take part that ingest would not reject.
 
     JSON: "groups" of at least two photos, each with "canonical" and "members" (all others, without the canonical one);
-    "related" pairs of photos that stay: all pairs among up to 8 related photos, neighbours in the order of their names
-    among more; "rejected" files with "reason" and "detail"; "counts". Paths are relative to the folder.
+    "related" pairs of photos of different groups: all such pairs among up to 64 related photos and their copies; among
+    more only neighbours in the order of their names, without copies; "rejected" files with "reason" and "detail";
+    "counts". Paths are relative to the folder.
     """
     from colorize.data.dedupe import group
 
@@ -96,13 +97,15 @@ class Findings:
 
     Attributes:
         groups: by their canonical photos.
-        related: pairs of photos that stay but belong into the same split.
+        related: pairs of photos, copies included, that are in different groups but belong into the same split.
+        staying: those of them both of which stay.
         rejected: path, reason and detail of the files that took no part.
         counts: files = rejected + canonical + exact_copies + near_copies, and more about them.
     """
 
     groups: list[Copies]
     related: list[tuple[str, str]]
+    staying: list[tuple[str, str]]
     rejected: list[Row]
     counts: dict[str, Any]
 
@@ -126,22 +129,24 @@ def findings(photos: pa.Table, groups: pa.Table, counts: dict[str, Any]) -> Find
     """
     copies: defaultdict[str, list[str]] = defaultdict(list)
     canonical: dict[str, str] = {}
-    staying: defaultdict[str, list[str]] = defaultdict(list)
+    families: defaultdict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     for row in groups.select(["path", "duplicate_group", "canonical", "split_group"]).to_pylist():
+        families[row["split_group"]].append((row["path"], row["duplicate_group"], row["canonical"]))
         if row["canonical"]:
             canonical[row["duplicate_group"]] = row["path"]
-            staying[row["split_group"]].append(row["path"])
         else:
             copies[row["duplicate_group"]].append(row["path"])
     rows = photos.select(["path", "status", "reason", "detail", "bytes"]).to_pylist()
     rejected = [{name: row[name] for name in ("path", "reason", "detail")} for row in rows if _is_rejected(row)]
     sizes = {row["path"]: row["bytes"] or 0 for row in rows if not _is_rejected(row)}
-    related = list(related_pairs(staying.values()))
+    related = list(related_pairs(families.values()))
+    stays = set(canonical.values())
     reasons = Counter(row["reason"] for row in rejected)
     return Findings(
         # Canonical photos come in the order of the table.
         groups=[Copies(path, copies[name]) for name, path in canonical.items() if name in copies],
         related=related,
+        staying=[pair for pair in related if stays.issuperset(pair)],
         rejected=rejected,
         counts={
             "files": len(rows),
@@ -154,10 +159,16 @@ def findings(photos: pa.Table, groups: pa.Table, counts: dict[str, Any]) -> Find
     )
 
 
-def related_pairs(families: Iterable[list[str]]) -> Iterator[tuple[str, str]]:
-    """Pairs within each family of photos: all of a small one; of a large one, so many that they hang together."""
+def related_pairs(families: Iterable[list[tuple[str, str, bool]]]) -> Iterator[tuple[str, str]]:
+    """Pairs of photos of different groups within each family: all of a small one; of a large one, neighbours that stay.
+
+    Args:
+        families: photos that belong into one split: path, group, and whether it stays, in the order of paths.
+    """
     for family in families:
-        yield from combinations(family, 2) if len(family) <= _PAIRS_UP_TO else pairwise(family)
+        few = len(family) <= _PAIRS_UP_TO
+        pairs = combinations(family, 2) if few else pairwise([photo for photo in family if photo[2]])
+        yield from ((one, other) for (one, group, _), (other, another, _) in pairs if group != another)
 
 
 def _is_rejected(row: Row) -> bool:
@@ -182,13 +193,13 @@ def _print(path: Path, rules: str, found: Findings, with_sheet: bool) -> None:
             print(f"    … and {len(group.members) - _COPIES_SHOWN:,} more")
     if len(found.groups) > _GROUPS_SHOWN:
         print(f"  … and {len(found.groups) - _GROUPS_SHOWN:,} more: {more}")
-    if found.related:
-        print(f"\n{len(found.related):,} related pairs: mirrored, turned, without colour, or not surely the same")
-    for one, other in found.related[:_PAIRS_SHOWN]:
+    if found.staying:
+        print(f"\n{len(found.staying):,} related pairs: mirrored, turned, without colour, or not surely the same")
+    for one, other in found.staying[:_PAIRS_SHOWN]:
         print(f"  {safe(one)} ~ {safe(other)}")
-    if len(found.related) > _PAIRS_SHOWN:
-        print(f"  … and {len(found.related) - _PAIRS_SHOWN:,} more: {more}")
-    if not found.groups and not found.related:
+    if len(found.staying) > _PAIRS_SHOWN:
+        print(f"  … and {len(found.staying) - _PAIRS_SHOWN:,} more: {more}")
+    if not found.groups and not found.staying:
         print("\nNo picture occurs twice.")
     if found.rejected:
         print("\n'colorize inspect' says why files were rejected.")

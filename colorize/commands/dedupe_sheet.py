@@ -42,7 +42,7 @@ def write_sheet(sheet: Path, files: Files, images: ImageSettings, photos: pa.Tab
     """
     from colorize.report.sheet import Group, Reason, Sheet, render
 
-    groups, pairs = found.largest()[:GROUPS], found.related[:_PAIRS]
+    groups, pairs = found.largest()[:GROUPS], found.staying[:_PAIRS]
     shown = {name for group in groups for name in (group.canonical, *group.members[:_COPIES])}
     shown |= {name for pair in pairs for name in pair}
     known = _photos(shown, files, images, photos)
@@ -52,7 +52,7 @@ def write_sheet(sheet: Path, files: Files, images: ImageSettings, photos: pa.Tab
     reasons = sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
     page = Sheet(
         name=text_of(files.path),
-        counts=found.counts,
+        counts=found.counts | {"related_pairs": len(found.staying)},
         groups=[
             Group(known[group.canonical], [known[name] for name in group.members[:_COPIES]], 1 + len(group.members))
             for group in groups

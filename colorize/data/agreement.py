@@ -19,7 +19,9 @@ _CELLS = SIDE // _CELL
 _FEWEST = 20  # of 64 cells
 _NOISE = 2.0 * LEVEL * LEVEL  # variance that re-encoding leaves in a cell
 _PLAIN = 4.0 * LEVEL * LEVEL  # variance of a cell that shows nothing
+_MARK = 6  # of 64 cells: so many a mark of a fifth of the width may touch
 _SOMETHING_ELSE = 0.3  # correlation below which a cell shows something else
+_MARKED = 6  # one in so many cells may have another colour: a mark covers it
 _FAINT = 3.0  # CIELAB units that count for little
 _BLACK, _WHITE = 2 * LEVEL, 253 * LEVEL  # at or beyond these something may have been clipped
 
@@ -72,10 +74,14 @@ def agreement(laid, other, part):
             structure += structures[axis, k] + _NOISE * (1 + gain * gain)
         worst = max(worst, difference / structure)
     something_else = False
+    contradictions = 0
+    for y in range(_CELLS):
+        for x in range(_CELLS):
+            contradictions += contradicts[y, x]
     for y in range(_CELLS - 1):
         for x in range(_CELLS - 1):  # a square of four cells: words are thinner
             square = contradicts[y, x] and contradicts[y, x + 1] and contradicts[y + 1, x] and contradicts[y + 1, x + 1]
-            something_else = something_else or square
+            something_else = something_else or (square and contradictions > _MARK)
     return worst, sum_ab / np.sqrt(sum_aa * sum_bb + 1.0), shape, something_else
 
 
@@ -155,33 +161,56 @@ def color_agreement(laid, others, part):
 
     Returns:
         How far they differ, but for their strength: 0 not at all, 1 or more altogether; and the strength of each: the
-        root mean square of the cells' chroma, in CIELAB units.
+        root mean square of the cells' chroma, in CIELAB units. The sixth of the cells that differs most does not count.
     """
     top, bottom, left, right = part
     if bottom == 0:
         return 1.0, 0.0, 0.0
-    count = (bottom - top) * (right - left)
-    saa = sbb = sab = 0
-    daa = dbb = dab = 0.0
+    number = (bottom - top) * (right - left)
+    cells = np.empty((4, number), np.float64)
+    k = 0
+    for y in range(top, bottom):
+        for x in range(left, right):
+            for channel in range(2):
+                cells[channel, k], cells[2 + channel, k] = laid[channel, y, x], others[channel, y, x]
+            k += 1
+    factor = _color_strengths(cells, number)[2]
+    differences, places = np.empty(number, np.float64), np.arange(number)
+    for k in range(number):
+        a, b = factor * cells[0, k] - cells[2, k], factor * cells[1, k] - cells[3, k]
+        differences[k] = a * a + b * b
+    _sort(differences, places, number)
+    kept = number - number // _MARKED
+    rest = np.empty((4, kept), np.float64)
+    for k in range(kept):
+        for row in range(4):
+            rest[row, k] = cells[row, places[k]]
+    one, other, factor = _color_strengths(rest, kept)
+    floor = _FAINT * _FAINT * LEVEL * LEVEL * kept
+    whole = whole_sum = variation = variation_sum = 0.0
     for channel in range(2):
-        sa = sb = aa = bb = ab = 0
-        for y in range(top, bottom):
-            for x in range(left, right):
-                a, b = np.int64(laid[channel, y, x]), np.int64(others[channel, y, x])
-                sa += a
-                sb += b
-                aa += a * a
-                bb += b * b
-                ab += a * b
-        saa += aa
-        sbb += bb
-        sab += ab
-        daa += aa - sa * sa / count
-        dbb += bb - sb * sb / count
-        dab += ab - sa * sb / count
-    floor = _FAINT * _FAINT * LEVEL * LEVEL * count
-    strength = min(max(sab / (saa + 1.0), 0.4), 2.5)
-    square = strength * strength
-    whole = (square * saa + sbb - 2.0 * strength * sab) / (square * saa + sbb + floor)
-    variation = (square * daa + dbb - 2.0 * strength * dab) / (square * daa + dbb + floor)
-    return max(whole, variation), np.sqrt(saa / count) / LEVEL, np.sqrt(sbb / count) / LEVEL
+        mean = other_mean = 0.0
+        for k in range(kept):
+            mean += factor * rest[channel, k] / kept
+            other_mean += rest[2 + channel, k] / kept
+        for k in range(kept):
+            a, b = factor * rest[channel, k], rest[2 + channel, k]
+            whole += (a - b) * (a - b)
+            whole_sum += a * a + b * b
+            a, b = a - mean, b - other_mean
+            variation += (a - b) * (a - b)
+            variation_sum += a * a + b * b
+    return max(whole / (whole_sum + floor), variation / (variation_sum + floor)), one / LEVEL, other / LEVEL
+
+
+@compiled()
+def _color_strengths(cells, number):
+    """Root mean square chroma of both pictures' cells, and the factor that takes the first one's to the second's."""
+    saa = sbb = sab = 0.0
+    for k in range(number):
+        for channel in range(2):
+            a, b = cells[channel, k], cells[2 + channel, k]
+            saa += a * a
+            sbb += b * b
+            sab += a * b
+    return np.sqrt(saa / number), np.sqrt(sbb / number), min(max(sab / (saa + 1.0), 0.4), 2.5)

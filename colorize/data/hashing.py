@@ -37,6 +37,7 @@ _TOLERANCE = 12  # levels of 255 within which a border is of one colour
 _STRAYS = 20  # one pixel of so many in a line of the border may have another colour
 _SAMPLES = 128  # pixels of a line that are looked at, or up to twice as many
 _LARGEST_BORDER = 3  # at most a third of the picture on each side
+_ALONE = 10  # a wider one than a tenth has one on the other side, at least half as wide
 _BORDERS = 3  # one in another at most
 _BLURRED = 3  # lines at most between a border and the picture's first line
 _EDGE = 8  # at least one pixel of so many in the picture's first line has clearly another colour
@@ -168,7 +169,12 @@ def _borders(rgb: NDArray[np.uint8]) -> list[int]:
         alike = [n for n in (k + 2, k + 1, k + 3) if sides[n % 4][2] and _are_alike(color, sides[n % 4][0])]
         if width and not ended and alike and width >= sides[alike[0] % 4][1] - _BLURRED:
             found[k] = sides[alike[0] % 4][1]
-    return found
+    # A wide one on one side alone is a burnt-out sky or a black shadow that ends somewhere.
+    sizes = (rgb.shape[1], rgb.shape[0])
+    return [
+        width if width * _ALONE <= sizes[k % 2] or 2 * found[(k + 2) % 4] >= width else 0
+        for k, width in enumerate(found)
+    ]
 
 
 def _are_alike(one: NDArray[np.int16], other: NDArray[np.int16]) -> bool:

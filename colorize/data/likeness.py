@@ -26,16 +26,17 @@ COPY: Final = 2
 
 # The worst hundredth of the copies that are promised differs by 0.11, photos taken a moment apart by 0.13 and more.
 _COPY_DIFFERENCE, _RELATED_DIFFERENCE = 0.12, 0.3
-_COPY_AGREEMENT, _RELATED_AGREEMENT = 0.6, 0.45  # correlation of structure; words across a picture leave 0.7
+_FINE_DIFFERENCE, _FINE_AGREEMENT, _FINE_SHAPE = 0.16, 0.97, 0.99  # of copies of pictures all of whose detail is fine
+_COPY_AGREEMENT, _RELATED_AGREEMENT = 0.5, 0.45  # correlation of structure; an opaque mark on a clear sky leaves 0.54
 _RELATED_SHAPE = 0.6  # correlation of the whole
-_COPY_COLORS = 0.3  # of re-encoding at quality 20: 0.2
+_COPY_COLORS = 0.15  # brightness or contrast of 130 % leave up to 0.14, sepia tones of a brown picture 0.154
 _UNSURE = 0.1  # structure that differs so much may have been laid over wrongly
 _STRETCH = 1.25  # at most, from where the laying over begins
 _SKEW = 1.125  # at most, of one axis more than of the other
 _SLANT = 0.08  # at most: 2 degrees slant a picture of 3:2 by 0.05
 _SAME_BOX = 300  # of 65535: boxes that differ less are the same
 _CLEAR = 0.02  # structure that differs by less cannot be laid over better
-_COLORED = 2.5  # CIELAB units: re-encoding at quality 20 may take less than that away
+_COLORED = 1.5  # CIELAB units: of less, re-encoding may leave nothing
 _KEPT_COLOR = 0.35  # of the chroma: a picture of half the contrast has half of it
 
 
@@ -126,13 +127,14 @@ def judged(found: Measured, turn: int) -> int:
     """What it means for two photos to agree so; see `compare`."""
     if found.difference > _RELATED_DIFFERENCE or found.agreement < _RELATED_AGREEMENT or found.shape < _RELATED_SHAPE:
         return OTHER
-    is_certain = found.difference <= _COPY_DIFFERENCE and found.agreement >= _COPY_AGREEMENT
-    if turn or not is_certain or found.something_else or found.color > _COPY_COLORS or _is_colour_lost(found.strengths):
-        return RELATED
-    return COPY
+    is_fine = found.agreement >= _FINE_AGREEMENT and found.shape >= _FINE_SHAPE
+    is_certain = found.difference <= (_FINE_DIFFERENCE if is_fine else _COPY_DIFFERENCE)
+    is_certain = is_certain and found.agreement >= _COPY_AGREEMENT
+    is_recolored = found.color > _COPY_COLORS or _has_lost_colors(found.strengths)
+    return RELATED if turn or not is_certain or found.something_else or is_recolored else COPY
 
 
-def _is_colour_lost(strengths: tuple[float, float]) -> bool:
+def _has_lost_colors(strengths: tuple[float, float]) -> bool:
     """Whether one of two photos has colours, and the other so much less of them that somebody took them out."""
     weaker, stronger = sorted(strengths)
     return stronger >= _COLORED and weaker < _KEPT_COLOR * stronger
@@ -148,14 +150,14 @@ def measured(features: Features, i: int, j: int, turn: int) -> Measured:
     placings = [whole]
     if turn == 0 and np.abs(a - b).max() > _SAME_BOX:
         placings.append(_full_placing(a, b))
-    difference, agreement, shape, something_else, color, one, other = _measured(
+    difference, agreement, shape, something_else, color, *strengths = _measured(
         np.array(features.thumbnails[i], np.int32),
         np.array(turned(features.thumbnails[j], turn), np.int32, order="C"),
         np.array(features.colors[i].transpose(2, 0, 1), np.int32, order="C") * LEVEL,
         np.array([turned(features.colors[j, :, :, k], turn) for k in range(2)], np.int32, order="C") * LEVEL,
         np.stack(placings),
     )
-    return Measured(difference, agreement, shape, something_else, color, (one, other))
+    return Measured(difference, agreement, shape, something_else, color, (strengths[0], strengths[1]))
 
 
 def _full_placing(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -213,10 +215,11 @@ def _measured(first, second, colors, other_colors, placings):
         if other[0] < found[0]:
             found, placing = other, placings[1]
     difference, agreement, shape, something_else = found
-    color, one, two = 1.0, 0.0, 0.0
+    colored = (1.0, 0.0, 0.0)
     if difference <= _RELATED_DIFFERENCE:
         laid = np.zeros((2, COLOR_SIDE, COLOR_SIDE), np.int32)
         part = place(colors[0], placing, laid[0])
         place(colors[1], placing, laid[1])
-        color, one, two = color_agreement(laid, other_colors, part)
-    return difference, agreement, shape, something_else, color, one, two
+        colored = color_agreement(laid, other_colors, part)
+    color, strength, other_strength = colored
+    return difference, agreement, shape, something_else, color, strength, other_strength

@@ -111,7 +111,7 @@ def test_groups_pairs_and_rejected_files_of_a_folder(folder: Path) -> None:
     # Which of two files of one size stays is decided by their hashes.
     (pair,) = found.items()
     assert {pair[0], *pair[1]} == {"im3.jpg", "re-encoded.jpg"}
-    assert answer["related"] == [["grey-equal.jpg", "im5.jpg"], ["im4.jpg", "mirrored.jpg"]]
+    assert answer["related"] == [["grey-equal.jpg", "im5.jpg"], ["grey.jpg", "im5.jpg"], ["im4.jpg", "mirrored.jpg"]]
     assert {row["path"]: row["reason"] for row in answer["rejected"]} == REJECTED
     assert all(row["detail"] for row in answer["rejected"])
     assert answer["counts"]["files"] == len(FILES)
@@ -267,14 +267,15 @@ def test_the_sheet_is_named_beside_the_json(folder: Path, tmp_path: Path) -> Non
     assert sheet.read_text().count("data:image/webp") == 9 + 4
 
 
-def test_related_pairs_are_all_of_few_and_neighbours_of_many() -> None:
-    few, many = list("abc"), [f"{i:02d}" for i in range(40)]
-    pairs = list(related_pairs([few, ["alone"], many]))
+def test_related_pairs_are_all_of_few_and_hold_many_together() -> None:
+    few, many = [(name, name, True) for name in "abc"], [(f"{i:03d}", str(i % 90), i < 90) for i in range(180)]
+    copies = [("copy", "one", False), ("photo", "one", True)]
+    pairs = list(related_pairs([few, [("alone", "alone", True)], many, copies]))
     assert pairs[:3] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert pairs[3:] == [(f"{i:02d}", f"{i + 1:02d}") for i in range(39)]
+    assert pairs[3:] == [(f"{i:03d}", f"{i + 1:03d}") for i in range(89)]
 
 
-def test_copies_of_related_photos_are_no_pairs() -> None:
+def test_copies_of_related_photos_are_related_too() -> None:
     rows = [
         {"path": path, "duplicate_group": group, "canonical": canonical, "split_group": "s"}
         for path, group, canonical in (("a", "1", False), ("b", "1", True), ("c", "2", True), ("d", "2", False))
@@ -283,7 +284,8 @@ def test_copies_of_related_photos_are_no_pairs() -> None:
     photos.append({"path": "a", "status": "rejected", "reason": "name-taken", "detail": "twice", "bytes": 10**9})
     tables = (pa.Table.from_pylist(photos, schema=MANIFEST), pa.Table.from_pylist(rows, schema=GROUPS))
     found = findings(*tables, {"canonical": 2})
-    assert found.related == [("b", "c")]
+    assert found.staying == [("b", "c")]
+    assert found.related == [("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")]
     assert [(group.canonical, group.members) for group in found.groups] == [("b", ["a"]), ("c", ["d"])]
     assert found.counts["bytes_of_copies"] == 20
     assert found.rejected == [{"path": "a", "reason": "name-taken", "detail": "twice"}]

@@ -63,13 +63,6 @@ def mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return np.rint(a * (1 - share) + b * share).astype(np.uint8)
 
 
-def paste(a: np.ndarray, b: np.ndarray, side: int) -> np.ndarray:
-    """A square of the other picture in front."""
-    result = a.copy()
-    result[20 : 20 + side, 30 : 30 + side] = b[20 : 20 + side, 30 : 30 + side]
-    return result
-
-
 def likeness(one: np.ndarray, other: np.ndarray) -> int:
     table = pa.Table.from_pylist([row("1", one), row("2", other)], schema=SCHEMA)
     return int(compare(features_of(table.select(list(FIELDS))), 0, 1, 0))
@@ -137,8 +130,8 @@ def test_chains_do_not_swallow() -> None:
 
 def test_turned_grey_and_similar_photos_are_kept_in_one_split() -> None:
     photo = picture(1)
-    pasted = [paste(photo, picture(5), side) for side in range(8, 60, 2)]
-    similar = next(rgb for rgb in pasted if likeness(photo, rgb) == RELATED)
+    similar = photo[..., ::-1]  # in other colours
+    assert likeness(photo, similar) == RELATED
     rows = [
         row("photo.jpg", photo),
         row("mirrored.jpg", photo[:, ::-1]),
