@@ -103,6 +103,13 @@ def compare(features: Features, i: int, j: int, turn: int) -> int:
     return judged(measured(features, i, j, turn), turn)
 
 
+def graded(features: Features, i: int, j: int, turn: int) -> int:
+    """As `compare`, but copies are graded: `COPY` and the thousandths of structure in which they differ."""
+    found = measured(features, i, j, turn)
+    likeness = judged(found, turn)
+    return COPY + int(1000 * found.difference) if likeness == COPY else likeness
+
+
 class Measured(NamedTuple):
     """How two photos agree when one is laid over the other in the best way found.
 
