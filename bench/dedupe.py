@@ -1,8 +1,8 @@
 """Planted copies of photos: how many are found, of each kind, and how many pairs are found that are none.
 
-    python bench/dedupe.py FOLDER [--photos 300] [--known PAIRS.csv]
+    python bench/dedupe.py FOLDER... [--photos 300] [--known PAIRS.csv]
 
-Takes a folder of photos (real ones; nothing of them is kept), makes altered copies of some and pictures that look like
+Photos of the first folder are copied, those of the others only stand by. Takes a folder of photos (real ones; nothing of them is kept), makes altered copies of some and pictures that look like
 copies and are none, and runs the very functions of the stages `ingest` and `dedupe` over all of them. Pairs of
 originals that are found are printed: in real collections some of these are copies too (`--known`: a CSV file whose
 first two columns name such pairs). Photos are halved by a hash of their names: the first half is there to tune on, the
@@ -87,6 +87,17 @@ def watermarked(image: Image.Image, strength: float, choice: random.Random) -> I
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
 
 
+def stamped(image: Image.Image, strength: float) -> Image.Image:
+    """A red and white logo in the lower right corner: a fifth of the shorter side."""
+    layer = Image.new("RGBA", image.size)
+    side = min(image.size) // 5
+    right, bottom = image.width - side // 5, image.height - side // 5
+    draw, ink = ImageDraw.Draw(layer), round(255 * strength)
+    draw.rectangle((right - side, bottom - side, right, bottom), (200, 30, 40, ink))
+    draw.ellipse((right - 0.8 * side, bottom - 0.8 * side, right - 0.2 * side, bottom - 0.2 * side), (255,) * 3 + (ink,))
+    return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
+
+
 def sepia(image: Image.Image) -> Image.Image:
     matrix = (0.393, 0.769, 0.189, 0, 0.349, 0.686, 0.168, 0, 0.272, 0.534, 0.131, 0)
     return image.convert("RGB", matrix)
@@ -154,6 +165,8 @@ PROMISED: dict[str, tuple[Alteration, str, int]] = {
     "border 10 % white": (lambda image, _: bordered(image, 0.1, "white"), "JPEG", 90),
     "watermark 30 %": (lambda image, choice: watermarked(image, 0.3, choice), "JPEG", 90),
     "watermark 60 %": (lambda image, choice: watermarked(image, 0.6, choice), "JPEG", 90),
+    "logo 70 %": (lambda image, _: stamped(image, 0.7), "JPEG", 90),
+    "logo 100 %": (lambda image, _: stamped(image, 1.0), "JPEG", 90),
     "brightness 80 %": (lambda image, _: ImageEnhance.Brightness(image).enhance(0.8), "JPEG", 90),
     "brightness 120 %": (lambda image, _: ImageEnhance.Brightness(image).enhance(1.2), "JPEG", 90),
     "contrast 75 %": (lambda image, _: ImageEnhance.Contrast(image).enhance(0.75), "JPEG", 90),
@@ -165,6 +178,8 @@ HARDER: dict[str, tuple[Alteration, str, int]] = {
     "rotation 2 degrees": (lambda image, _: image.rotate(2, Image.Resampling.BICUBIC), "JPEG", 90),
     "letterbox 15 %": (lambda image, _: letterboxed(image, 0.15), "JPEG", 90),
     "brightness 60 %": (lambda image, _: ImageEnhance.Brightness(image).enhance(0.6), "JPEG", 90),
+    "brightness 130 %": (lambda image, _: ImageEnhance.Brightness(image).enhance(1.3), "JPEG", 90),
+    "saturation 70 %": (lambda image, _: ImageEnhance.Color(image).enhance(0.7), "JPEG", 90),
     "saturation 150 %": (lambda image, _: ImageEnhance.Color(image).enhance(1.5), "JPEG", 90),
     "crop, light, mark, size": (combined, "JPEG", 60),
 }
@@ -219,13 +234,14 @@ def looked_at(seed: int, copy: Copy) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="+")
     parser.add_argument("--photos", type=int, default=300, help="photos that are copied; the others only stand by")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--known", type=Path, help="CSV: pairs of file names that are copies by nature")
     arguments = parser.parse_args()
-    paths = sorted(p for p in arguments.folder.rglob("*") if is_named_like_a_photo(p.name) and "gray" not in p.parts)
+    paths, *more = (sorted(photos_of(folder)) for folder in arguments.folder)
     chosen = random.Random(arguments.seed).sample(paths, min(arguments.photos, len(paths)))
+    paths += [path for some in more for path in some]
     copies = [Copy(path, "") for path in paths] + [Copy(path, kind) for path in chosen for kind in KINDS]
     rows = list(track(map_ordered(partial(looked_at, arguments.seed), copies, chunk=16), "look", len(copies)))
     usable = [(copy, row) for copy, row in zip(copies, rows, strict=True) if row["usable"]]
@@ -233,6 +249,11 @@ def main() -> None:
     groups, counts = group(table, load_settings().dedupe)
     report(usable, groups.to_pylist(), arguments.known)
     print(counts)
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """Photos below a folder, but for grey twins of colour photos."""
+    return [path for path in folder.rglob("*") if is_named_like_a_photo(path.name) and "gray" not in path.parts]
 
 
 def report(usable: list[tuple[Copy, dict[str, Any]]], groups: list[dict[str, Any]], known: Path | None) -> None:
@@ -254,6 +275,13 @@ def report(usable: list[tuple[Copy, dict[str, Any]]], groups: list[dict[str, Any
                 for k in range(2)
             ]
             print(f"  {name:38} {shares[0]:10.4f}  {shares[1]:11.4f}")
+    grouped = sum(
+        by_path[row["path"]]["duplicate_group"] == by_path[f"{copy.original}|"]["duplicate_group"]
+        for copy, row in usable
+        if copy.kind in RELATED and copy.original in colour
+    )
+    number = sum(count for (kind, _), count in possible.items() if kind in RELATED)
+    print(f"\nrelated photos taken for copies: {grouped} of {number}")
     copies = sum(number for (kind, _), number in found.items() if kind in PROMISED | HARDER)
     pairs = wrong_pairs(usable, by_path, known)
     print(f"\nfalse pairs of originals: {len(pairs)} (precision {copies / max(1, copies + len(pairs)):.4f})")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from colorize.data.description import FIELDS
 from colorize.data.grouping import Radii, components, group_pictures
-from colorize.data.likeness import features_of, graded
+from colorize.data.likeness import compare, features_of
 from colorize.data.manifest import ACCEPTED, REJECTED, natural_key
 from colorize.settings.sections import DedupeSettings
 
@@ -38,8 +38,8 @@ _ROW: Final = ("dataset", "path", "id", "status", "reason")
 def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict[str, Any]]:
     """Group all photos of all datasets.
 
-    A photo joins the group of a canonical photo only if it is a copy of that very photo, and of several such the one
-    that it is most like, so a chain of small changes does not swallow pictures that differ. Canonical is the one with most pixels, then the one with the smallest id.
+    A photo joins the group of a canonical photo only if it is a copy of that very photo, and of several such the
+    first, so a chain of small changes does not swallow pictures that differ. Canonical is the one with most pixels, then the one with the smallest id.
     A photo that has lost its colours is no copy of the colour photo, only related to it. The result does not depend on
     the order of the rows.
 
@@ -63,7 +63,7 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
     del decoded
 
     radii = Radii(settings.radius, settings.window_radius, settings.part_radius, settings.turned_radius)
-    found = group_pictures(features, graded, radii)
+    found = group_pictures(features, compare, radii)
 
     number = len(ids)
     leads = found.leader == np.arange(number)

@@ -1,7 +1,7 @@
 """Groups of copies among any number of photos, found in the order of precedence.
 
 The first photo is a *leader*. Each further one is compared with the leaders before it that have a near code; it joins
-the one that it is the best copy of, or becomes a leader itself. Copies are never searched for, so a hundred thousand photos
+the first that it is a copy of, or becomes a leader itself. Copies are never searched for, so a hundred thousand photos
 of one picture cost no more than as many different ones. And a photo is only ever in a group whose leader it is a copy
 of: a chain of small changes does not swallow pictures that differ.
 
@@ -24,7 +24,6 @@ from colorize.compiled import compiled
 from colorize.data.near_codes import Codes, Neighbours, listed, no_neighbours, search
 
 COPY: Final = 2
-_WORST: Final = 2**62
 _FULL: Final = 2  # columns of codes: the full picture, and that without its border
 _WINDOWS: Final = (2, 12)
 _PARTS: Final = (12, 17)
@@ -90,15 +89,14 @@ def group_pictures(features: HasCodes, compare: Callable[[Any, int, int, int], i
 
     Args:
         features: of the photos.
-        compare: takes features, i, j and the turn 0..7 of j under which to compare, and returns 2 or more if they are
-            copies, the less the better, 1 if they are related, else 0. A turned photo is at most related.
+        compare: takes features, i, j and the turn 0..7 of j under which to compare, and returns 2 if they are copies,
+            1 if they are related, else 0. A turned photo is at most related.
         radii: which photos are compared.
     """
     number = len(features.codes)
     leader, root = np.arange(number, dtype=np.int64), np.arange(number, dtype=np.int32)
     compared, incomplete = np.zeros(1, np.int64), np.zeros(number, bool)
     related: list[tuple[int, int, int]] = []
-    grade = np.full(number, _WORST, np.int64)  # of each photo as a copy of its leader
 
     def judge(start: int, neighbours: tuple[NDArray[np.int64], NDArray[np.int64]], places: NDArray[np.int64]) -> None:
         """Compare photos with their neighbours that are leaders: whose copies they are, and what is related."""
@@ -106,22 +104,21 @@ def group_pictures(features: HasCodes, compare: Callable[[Any, int, int, int], i
         others, turns = places[values >> 3].tolist(), (values & 7).tolist()
         for number in np.flatnonzero(np.diff(begins)).tolist():
             photo = start + number
+            leads = bool(leader[photo] == photo)
             for k in range(begins[number], begins[number + 1]):
                 other, turn = others[k], turns[k]
                 if leader[other] != other:
                     continue
-                known = _root_of(other, root) == _root_of(photo, root)
-                if known and (turn or grade[photo] == COPY):
+                if (turn or not leads) and _root_of(other, root) == _root_of(photo, root):
                     continue  # they could only be related, and are known to be
                 compared[0] += 1
                 likeness = compare(features, other, photo, turn)
-                if not likeness:
-                    continue
-                _connect(other, photo, root)
-                if not turn and COPY <= likeness < grade[photo]:
-                    other, leader[photo], grade[photo] = int(leader[photo]), other, likeness
-                if other != photo:
+                if likeness == COPY and leads and not turn:
+                    leader[photo], leads = other, False
+                elif likeness:
                     related.append((other, photo, turn))
+                if likeness:
+                    _connect(other, photo, root)
 
     def group(start: int, stop: int) -> None:
         if stop - start <= _SMALL:

@@ -33,7 +33,8 @@ _COSINE: Final = (16384, 16364, 16305, 16207, 16069, 15893, 15679, 15426, 15137,
                   12665, 12140, 11585, 11003, 10394, 9760, 9102, 8423, 7723, 7005, 6270, 5520, 4756, 3981, 3196, 2404,
                   1606, 804, 0)  # fmt: skip
 _UNIT = 240  # of a thumbnail's pixel: all windows and their cells begin and end on whole ones
-_TOLERANCE = 12  # levels of 255 within which a border is of one colour
+_TOLERANCE = 20  # levels of 255 within which a border is of one colour: JPEG leaves waves beside an edge
+_CLEAR = 40  # levels that are clearly another colour
 _STRAYS = 20  # one pixel of so many in a line of the border may have another colour
 _SAMPLES = 128  # pixels of a line that are looked at, or up to twice as many
 _LARGEST_BORDER = 3  # at most a third of the picture on each side
@@ -195,7 +196,7 @@ def _plain(lines: NDArray[np.uint8]) -> tuple[NDArray[np.int16], int, bool]:
     if number == 0 or not ended:
         return color, number, False
     # Between border and picture are lines of both, which JPEG has blurred: they belong to neither.
-    edge = _others(lines[number : number + _BLURRED + 1], color, 2 * _TOLERANCE) * _EDGE > lines.shape[1]
+    edge = _others(lines[number : number + _BLURRED + 1], color, _CLEAR) * _EDGE > lines.shape[1]
     return color, number + int(np.argmax(edge)), bool(edge.any())
 
 

@@ -37,7 +37,7 @@ _SLANT = 0.08  # at most: 2 degrees slant a picture of 3:2 by 0.05
 _SAME_BOX = 300  # of 65535: boxes that differ less are the same
 _CLEAR = 0.02  # structure that differs by less cannot be laid over better
 _COLORED = 1.5  # CIELAB units: of less, re-encoding may leave nothing
-_KEPT_COLOR = 0.35  # of the chroma: a picture of half the contrast has half of it
+_KEPT_COLOR = 0.5  # of the chroma: contrast of 70 % leaves 0.68, sepia toning of a red sunset 0.47
 
 
 class Features(NamedTuple):
@@ -101,13 +101,6 @@ def compare(features: Features, i: int, j: int, turn: int) -> int:
         exchanged for the one that undoes it.
     """
     return judged(measured(features, i, j, turn), turn)
-
-
-def graded(features: Features, i: int, j: int, turn: int) -> int:
-    """As `compare`, but copies are graded: `COPY` and the thousandths of structure in which they differ."""
-    found = measured(features, i, j, turn)
-    likeness = judged(found, turn)
-    return COPY + int(1000 * found.difference) if likeness == COPY else likeness
 
 
 class Measured(NamedTuple):
