@@ -2,11 +2,11 @@
 
     python bench/dedupe.py FOLDER... [--photos 300] [--known PAIRS.csv]
 
-Photos of the first folder are copied, those of the others only stand by. Takes a folder of photos (real ones; nothing of them is kept), makes altered copies of some and pictures that look like
-copies and are none, and runs the very functions of the stages `ingest` and `dedupe` over all of them. Pairs of
-originals that are found are printed: in real collections some of these are copies too (`--known`: a CSV file whose
-first two columns name such pairs). Photos are halved by a hash of their names: the first half is there to tune on, the
-second to see whether it holds.
+Takes folders of photos (real ones; nothing of them is kept), makes altered copies of some of the first folder's and
+pictures that look like copies and are none, and runs the very functions of the stages `ingest` and `dedupe` over all of
+them. Pairs of originals that are found are printed: in real collections some of these are copies too (`--known`: a CSV
+file whose first two columns name such pairs). Photos are halved by a hash of their names: the first half is there to
+tune on, the second to see whether it holds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def stamped(image: Image.Image, strength: float) -> Image.Image:
     right, bottom = image.width - side // 5, image.height - side // 5
     draw, ink = ImageDraw.Draw(layer), round(255 * strength)
     draw.rectangle((right - side, bottom - side, right, bottom), (200, 30, 40, ink))
-    draw.ellipse((right - 0.8 * side, bottom - 0.8 * side, right - 0.2 * side, bottom - 0.2 * side), (255,) * 3 + (ink,))
+    inner = (right - 0.8 * side, bottom - 0.8 * side, right - 0.2 * side, bottom - 0.2 * side)
+    draw.ellipse(inner, (255, 255, 255, ink))
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
 
 

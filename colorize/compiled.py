@@ -82,7 +82,7 @@ def _folder() -> Path | None:
     for place in places:
         try:
             (place / name).mkdir(parents=True, exist_ok=True)
-            with open(place / name / "writable.lock", "ab"):
+            with (place / name / "writable.lock").open("ab"):
                 return place / name
         except OSError:
             continue
@@ -92,7 +92,7 @@ def _folder() -> Path | None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Wait until no other process is at the same function. The system lets go of the lock when a process ends."""
-    with open(path, "ab") as file:
+    with path.open("ab") as file:
         if file.tell() == 0:
             _say_once(path.parent)
         fcntl.flock(file, fcntl.LOCK_EX)

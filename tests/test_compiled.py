@@ -127,5 +127,6 @@ def test_every_file_that_machine_code_is_made_of_counts() -> None:
 
 
 def test_the_package_itself_brings_no_compiler() -> None:
-    program = "import colorize, colorize.commands, colorize.color, colorize.data.judgement, sys; print('numba' in sys.modules)"
+    modules = "colorize, colorize.commands, colorize.color, colorize.data.judgement"
+    program = f"import sys, {modules}; print('numba' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"

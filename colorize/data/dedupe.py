@@ -38,10 +38,10 @@ _ROW: Final = ("dataset", "path", "id", "status", "reason")
 def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict[str, Any]]:
     """Group all photos of all datasets.
 
-    A photo joins the group of a canonical photo only if it is a copy of that very photo, and of several such the
-    first, so a chain of small changes does not swallow pictures that differ. Canonical is the one with most pixels, then the one with the smallest id.
-    A photo that has lost its colours is no copy of the colour photo, only related to it. The result does not depend on
-    the order of the rows.
+    A photo joins the group of a canonical photo only if it is a copy of that very photo (of the first of several such),
+    so a chain of small changes does not swallow pictures that differ. Canonical is the one with most pixels, then the
+    one with the smallest id. A photo that has lost its colours is no copy of the colour photo, only related to it. The
+    result does not depend on the order of the rows.
 
     Args:
         manifests: rows of the manifests; rejected ones take no part.

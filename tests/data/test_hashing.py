@@ -60,7 +60,7 @@ def test_other_pictures_are_far(scenes: list[np.ndarray]) -> None:
 
 
 def test_the_manifest_has_room_for_all_codes() -> None:
-    assert CODES == 2 + len(WINDOWS)
+    assert 2 + len(WINDOWS) == CODES
 
 
 def test_codes_of_windows_are_those_of_the_parts_cut_out(scenes: list[np.ndarray]) -> None:
