@@ -19,9 +19,9 @@ def judge(images: ImageSettings, data: bytes) -> dict[str, Any]:
         data: the file, whatever it is.
 
     Returns:
-        Fields of the manifest as far as they could be found out, fit for JSON (what is kept to find copies, the fields of
-        `colorize.data.description`, in hexadecimal digits); always `id`, `usable` and `reason`. A usable photo has a reason
-        when it is flagged.
+        Fields of the manifest as far as they could be found out, fit for JSON (what is kept to find copies, the fields
+        of `colorize.data.description`, in hexadecimal digits); always `id`, `usable` and `reason`. A usable photo has a
+        reason when it is flagged.
     """
     row: dict[str, Any] = {"id": hashlib.sha256(data).hexdigest(), "usable": False}
     try:
