@@ -7,14 +7,15 @@ resubmits a run once, under the same name, when Ray lost the process that contro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import ray.exceptions
 import ray.train
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize.metrics.evaluation import GRID, SCHEMA
@@ -24,43 +25,48 @@ from colorize.training.log import read_log
 from pipelines import artifacts, follow, results
 from pipelines.plan import Plan, plan
 from pipelines.ray_session import Resources, nodes, ray_session, share
-from pipelines.ray_train import TrainingFailedError, launch
+from pipelines.ray_train import TrainingFailedError, has_ended, submit
 
 _SECONDS_BETWEEN_LINES = 15.0
 _MOST_TRAININGS_SUBMITTED = 16
 
 
+class StoppedError(RuntimeError):
+    """The flow was interrupted while this training ran."""
+
+
 def lost_controller(_task: Any, _run: Any, state: Any) -> bool:
     """Whether Ray itself failed, not what runs on it: then the same run may go on elsewhere."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, ray.exceptions.RayActorError | ray.train.ControllerError)
+    lost = ray.exceptions.RayActorError | ray.exceptions.WorkerCrashedError | ray.exceptions.NodeDiedError
+    return isinstance(error, lost | ray.train.ControllerError)
 
 
 @task(
-    task_run_name="train {name}",
+    task_run_name="train {item.specification.name}",
     retries=1,
     retry_delay_seconds=5,
     retry_condition_fn=lost_controller,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def train_one(name: str, item: Plan, lab: Path, resources: Resources, maximum_failures: int) -> None:
-    """One training on Ray, followed by its log until it ends."""
-    training = item.specification.training
-    artifact = artifacts.start_progress(item.specification.architecture, name)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        job = pool.submit(launch, item.specification, lab, item.folder, resources, maximum_failures)
-        shown = None
-        while not wait([job], timeout=_SECONDS_BETWEEN_LINES).done:
-            state = follow.progress(read_log(item.folder / "log.jsonl"), training.batch_size)
-            if state is not None and state != shown:
-                shown = state
-                line = follow.sentence(item.specification.architecture, state, training.epochs)
-                print(line, flush=True)
-                artifacts.update_progress(artifact, state.percent, line)
-        job.result()
+def train_one(item: Plan, lab: Path, resources: Resources, maximum_failures: int, stopped: Event) -> None:
+    """One training on Ray, followed by its log until it ends or `stopped` is set."""
+    name, architecture = item.specification.name, item.specification.architecture
+    artifact = artifacts.start_progress(architecture, name)
+    end = submit(item.specification, lab, item.folder, resources, maximum_failures)
+    shown = None
+    while not has_ended(end, _SECONDS_BETWEEN_LINES, stopped):
+        if stopped.is_set():
+            raise StoppedError(f"{name}: stopped")
+        state = follow.progress(read_log(item.folder / "log.jsonl"), item.specification.training.batch_size)
+        if state is not None and state != shown:
+            shown = state
+            line = follow.sentence(architecture, state, item.specification.training.epochs)
+            print(line, flush=True)
+            artifacts.update_progress(artifact, state.percent, line)
     artifacts.update_progress(artifact, 100.0, f"{name}: done")
-    print(f"{item.specification.architecture}: trained", flush=True)
+    print(f"{architecture}: trained", flush=True)
 
 
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=_MOST_TRAININGS_SUBMITTED)
@@ -107,13 +113,14 @@ def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[st
             + (" and a GPU each" if resources.gpu else " each"),
             flush=True,
         )
-        jobs = {
-            item.specification.name: train_one.submit(
-                item.specification.name, item, root / "data" / "lab", resources, settings.scaling.maximum_failures
-            )
-            for item in plans
-        }
-        errors = {name: job.result(raise_on_failure=False) for name, job in jobs.items()}
+        lab, failures, stopped = root / "data" / "lab", settings.scaling.maximum_failures, Event()
+        jobs = {item.specification.name: train_one.submit(item, lab, resources, failures, stopped) for item in plans}
+        try:
+            errors = {name: job.result(raise_on_failure=False) for name, job in jobs.items()}
+        finally:
+            # After Ctrl-C: when the session ends, no thread may be in Ray any more.
+            stopped.set()
+            wait(list(jobs.values()))
     return {name: str(error) for name, error in errors.items() if isinstance(error, BaseException)}
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import ray
 import ray.train
+from ray.exceptions import RayTaskError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from colorize.training.identity import RunSpecification
 from pipelines.ray_session import Resources
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class TrainingFailedError(RuntimeError):
@@ -60,6 +65,37 @@ def launch(
         raise TrainingFailedError(
             f"{specification.name}: worker {rank} failed, {maximum_failures} restarts included: {last}"
         ) from error
+
+
+def submit(
+    specification: RunSpecification, lab: Path, folder: Path, resources: Resources, maximum_failures: int
+) -> Any:
+    """`launch` as a Ray task; returns the reference to its end.
+
+    `TorchTrainer.fit` waits inside Ray until the training ends. Ray can crash a process in which one thread waits so
+    while another ends the session, as after Ctrl-C; whoever waits for a task of its own need only look now and then.
+    """
+    task: Any = ray.remote(num_cpus=0, max_retries=0)(launch)
+    return task.remote(specification, lab, folder, resources, maximum_failures)
+
+
+def has_ended(task: Any, seconds: float, stopped: Event) -> bool:
+    """Wait for the end of what was submitted, so many seconds at most and not when `stopped` is set.
+
+    Raises:
+        TrainingFailedError: the budget of restarts is used up.
+        Exception: whatever else `launch` raised.
+        ray.exceptions.RayError: Ray lost the process that it ran in.
+    """
+    while not ray.wait([task], timeout=min(max(seconds, 0.0), _SECONDS_BETWEEN_LOOKS))[0]:
+        seconds -= _SECONDS_BETWEEN_LOOKS
+        if seconds <= 0 or stopped.is_set():
+            return False
+    try:
+        ray.get(task)
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, Exception) else error) from error
+    return True
 
 
 def report_epoch(record: dict[str, Any]) -> None:

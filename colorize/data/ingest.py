@@ -27,7 +27,7 @@ from colorize.storage import TEMPORARY_PREFIX, atomic_path, remove_temporaries, 
 
 # Files that never promised to be photos, and photos that were taken out on purpose, say nothing against a source.
 _NO_REFUSAL = {"not-a-photo", "removed"}
-_MANIFEST_ROWS_AT_ONCE = 4096
+_MANIFEST_ROWS_AT_ONCE = 1024
 
 
 class TooManyRefusedError(ValueError):

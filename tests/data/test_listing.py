@@ -47,7 +47,7 @@ def test_photos_come_back_in_natural_order_whatever_the_order_of_the_source(tmp_
     assert photos[3].entry == Entry("trip 0/im21.jpg", 15, "v-trip 0/im21.jpg", locator="at trip 0/im21.jpg")
     listed(tmp_path / "b.parquet", names)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
-    assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 3
+    assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 10
 
 
 def test_what_is_no_photo_by_its_place_is_counted(tmp_path: Path) -> None:
@@ -70,7 +70,22 @@ def test_notes_belong_to_their_photos(tmp_path: Path) -> None:
         "tags": "m/meta/tags/tags10.txt",
         "licence": "m/meta/license/license10.txt",
     }
-    assert photos["m/im10.jpg"][0][1].version == "v-m/meta/tags/tags10.txt"
+    assert dict(photos["m/im10.jpg"])["tags"].version == "v-m/meta/tags/tags10.txt"
+
+
+def test_photos_of_one_name_share_their_notes_and_come_in_the_order_of_their_places(tmp_path: Path) -> None:
+    @dataclass
+    class Twice(Names):
+        def list(self) -> Iterator[Entry]:
+            yield Entry("im1.jpg", 3, "v", "duplicate-name", "there are two", locator="2")
+            yield Entry("meta/tags/tags1.txt", 1, "t")
+            yield Entry("im1.jpg", 3, "v", locator="1")
+
+    settings = DatasetSettings(source="s3://b/x", layout="mirflickr25k")
+    listing = make_listing(settings, Twice([]), tmp_path / "a.parquet", 0.1)
+    first, second = listing.photos()
+    assert (first.entry.locator, second.entry.locator, listing.number) == ("1", "2", 2)
+    assert first.notes == second.notes == (("tags", Entry("meta/tags/tags1.txt", 1, "t")),)
 
 
 def test_a_source_that_shrank_is_refused_and_the_old_listing_stays(tmp_path: Path) -> None:

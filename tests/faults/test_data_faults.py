@@ -164,9 +164,10 @@ def test_killing_those_who_look_at_photos_changes_nothing(project: Path, clean: 
     killed = 0
     while process.poll() is None and killed < 3:
         # driver -> fork server -> worker -> fork server -> the one that decodes
-        deepest = [child for child in family(process) if len(child.parents()) >= len(psutil.Process().parents()) + 5]
-        if deepest:
-            with suppress(psutil.NoSuchProcess):
+        deep = len(psutil.Process().parents()) + 5
+        with suppress(psutil.NoSuchProcess):  # they come and go while they are looked at
+            deepest = [child for child in family(process) if len(child.parents()) >= deep]
+            if deepest:
                 deepest[-1].kill()
                 killed += 1
         time.sleep(0.2)

@@ -186,7 +186,10 @@ def started(root: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
     """A training under way that has written its second checkpoint."""
     command = [sys.executable, "-m", "pipelines.train"]
     environment = {**os.environ, "TMPDIR": str(temporary)}
+    # What a shell started in the background ignores Ctrl-C, and so would what that starts: `make test-all &`.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         for _ in range(1200):
             assert process.poll() is None, "ended too early"
             # Old checkpoints are removed: the second may be gone when it is looked for.

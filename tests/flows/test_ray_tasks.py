@@ -35,9 +35,11 @@ def cluster() -> Iterator[Any]:
         from ray.cluster_utils import Cluster
 
         # Ray puts a Unix socket some 60 characters below its folder, and such a path may have 107.
-        folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        folder = tempfile.mkdtemp(prefix="c", dir="/tmp")
+        patch.setenv("RAY_TMPDIR", folder)
+        Path(folder, "ray").mkdir()  # where Ray writes the cluster's address, before it makes the folder
         node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args={**node, "temp_dir": folder})
+        cluster = Cluster(initialize_head=True, head_node_args=node)
         try:
             cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
             patch.setenv("RAY_ADDRESS", cluster.address)

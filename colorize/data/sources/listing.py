@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from colorize.data.manifest import natural_key
 from colorize.data.sources import Entry, Source, SourceError
 from colorize.data.sources.layouts import is_photo, note_of
+from colorize.data.sources.on_disk_sort import sorted_on_disk
 from colorize.progress import track
 from colorize.settings.sections import DatasetSettings, Layout
 from colorize.storage import atomic_path
@@ -31,7 +32,8 @@ _FIELDS: Final = [
 _NOTE: Final = pa.struct([pa.field("kind", pa.string(), nullable=False), *_FIELDS])
 SCHEMA: Final = pa.schema([*_FIELDS, pa.field("notes", pa.list_(pa.field("item", _NOTE, nullable=False)))])
 _HEAD: Final = b"colorize"
-_ROWS_AT_ONCE: Final = 4096
+_ROWS_AT_ONCE: Final = 1024
+_TOLD, _PHOTO = "0", "1"  # what is told about a photo comes before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ class Listing:
     ignored: dict[str, int]
 
     def photos(self) -> Iterator[Photo]:
-        """The photos in natural path order, a few thousand in memory at a time."""
+        """The photos in natural path order, a thousand in memory at a time."""
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, use_threads=False):
                 for row in batch.to_pylist():
                     notes = row.pop("notes") or []
                     yield Photo(Entry(**row), tuple((note.pop("kind"), Entry(**note)) for note in notes))
@@ -100,22 +102,17 @@ def make_listing(settings: DatasetSettings, source: Source, path: Path, maximum_
         SourceError: the source is missing, or holds nothing, or no photos, or has shrunk.
         OSError: the file cannot be written.
     """
-    ignored: Counter[str] = Counter()
-    notes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kinds: Counter[str] = Counter()
     entries = track(source.list(), f"list {path.stem}")
-    table = _sorted_table(_candidates(entries, settings.layout, ignored, notes))
-    by_reason = dict(sorted(ignored.items()))
-    if not table.num_rows:
-        raise SourceError(_nothing_found(settings, by_reason))
-    listing = Listing(path, settings.source, settings.layout, table.num_rows, by_reason)
-    if path.is_file():
-        check_shrink(Listing.read(path), listing, maximum_shrink)
-    described = pa.array((notes.get(name.as_py()) for name in table["path"]), SCHEMA.field("notes").type)
-    table = table.append_column(SCHEMA.field("notes"), described)
-    head = {"source": listing.source, "layout": listing.layout, "number": listing.number, "ignored": by_reason}
-    table = table.replace_schema_metadata({_HEAD: json.dumps(head).encode()})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROWS_AT_ONCE)
+    with sorted_on_disk(_rows(entries, settings.layout, kinds)) as rows:  # all are counted when the block begins
+        number = kinds.pop("photo", 0)
+        ignored = dict(sorted(kinds.items()))
+        if not number:
+            raise SourceError(_nothing_found(settings, ignored))
+        listing = Listing(path, settings.source, settings.layout, number, ignored)
+        if path.is_file():
+            check_shrink(Listing.read(path), listing, maximum_shrink)
+        _write(listing, _with_notes(rows))
     return listing
 
 
@@ -135,33 +132,45 @@ def check_shrink(before: Listing, now: Listing, maximum: float) -> None:
     )
 
 
-def _candidates(
-    entries: Iterable[Entry], layout: Layout, ignored: Counter[str], notes: dict[str, list[dict[str, Any]]]
-) -> Iterator[Entry]:
-    """Files that may be photos of their own; the others are counted, and kept as notes where they are some."""
+def _rows(entries: Iterable[Entry], layout: Layout, kinds: Counter[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Photos, and notes on photos, with the keys that sort them; all files are counted by kind."""
     for entry in entries:
         kind = "photo" if entry.refused else is_photo(layout, entry.path)
-        if kind != "photo":
-            ignored[kind] += 1
-            if (note := note_of(layout, entry.path)) is not None:
-                notes[note[1]].append({"kind": note[0], **asdict(entry)})
-        else:
-            yield entry
+        kinds[kind] += 1
+        if kind == "photo":
+            # Two refused members of an archive may bear one name: what they are decides between them.
+            yield _key(entry.path, _PHOTO, entry.locator, entry.version), asdict(entry)
+        elif (note := note_of(layout, entry.path)) is not None:
+            yield _key(note[1], _TOLD, note[0]), {"of": note[1], "kind": note[0], **asdict(entry)}
 
 
-def _sorted_table(entries: Iterable[Entry]) -> pa.Table:
-    """The entries in natural path order; kept as columns, a fraction of what Python objects take."""
-    schema = pa.schema([*_FIELDS, pa.field("key", pa.string())])
-    tables, rows = [schema.empty_table()], []
-    for entry in entries:
-        rows.append({**asdict(entry), "key": natural_key(entry.path)})
-        if len(rows) == _ROWS_AT_ONCE:
-            tables.append(pa.Table.from_pylist(rows, schema=schema))
-            rows.clear()
-    table = pa.concat_tables([*tables, pa.Table.from_pylist(rows, schema=schema)])
-    # Two refused members of an archive may bear one name: what they are decides between them.
-    order = [(name, "ascending") for name in ("key", "locator", "version")]
-    return table.take(pc.sort_indices(table, sort_keys=order)).drop_columns("key")
+def _key(photo: str, *rest: str) -> bytes:
+    """Photos sort in natural path order, then by what follows."""
+    return "\0\0".join((natural_key(photo), *rest)).encode()
+
+
+def _with_notes(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of photos, each with the notes that come before it."""
+    of, notes = "", list[dict[str, Any]]()
+    for row in rows:
+        if "of" not in row:
+            yield {**row, "notes": notes if row["path"] == of else None}
+            continue
+        if row["of"] != of:
+            of, notes = row["of"], []
+        notes.append({name: value for name, value in row.items() if name != "of"})
+
+
+def _write(listing: Listing, rows: Iterable[dict[str, Any]]) -> None:
+    head = {name: getattr(listing, name) for name in ("source", "layout", "number", "ignored")}
+    schema = SCHEMA.with_metadata({_HEAD: json.dumps(head).encode()})
+    waiting = iter(rows)
+    with (
+        atomic_path(listing.path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_statistics=False) as writer,
+    ):
+        while some := list(islice(waiting, _ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
 def _nothing_found(settings: DatasetSettings, ignored: dict[str, int]) -> str:
