@@ -298,7 +298,7 @@ def test_layout_in_the_file(built: Path) -> None:
             assert not chunk.is_stats_set
             assert not chunk.has_dictionary_page
     header = Shard(path).header
-    assert (header["format"], header["height"], header["width"], header["white_point"]) == (1, SIZE, SIZE, "D65/2")
+    assert (header["format"], header["height"], header["width"], header["white_point"]) == (2, SIZE, SIZE, "D65/2")
 
 
 @pytest.mark.parametrize("workers", [2, 4])
