@@ -25,6 +25,7 @@ from colorize.settings.sections import ShardSettings
 FORMAT: Final = 2
 RESAMPLING: Final = "centre square, bicubic (Keys, a = -1/2) in integers; JPEGs from 1/2, 1/4, 1/8 of their size"
 _LARGEST_PAGE: Final = 2**31  # bytes
+_ROWS_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,9 @@ def plan(splits: HasBatches, settings: ShardSettings) -> Iterator[ShardPlan]:
 def _rows(splits: HasBatches, seen: array[int]) -> Iterator[tuple[bytes, list[str]]]:
     """Split, dataset, id and path of each photo, with the key that sorts it; the ids' first 64 bits go to `seen`."""
     for batch in splits.to_batches():
-        columns: list[list[Any]] = [batch[name].to_pylist() for name in ("split", "dataset", "id", "path")]
-        for split, dataset, identity, path in zip(*columns, strict=True):
+        some = (batch.slice(start, _ROWS_AT_ONCE) for start in range(0, batch.num_rows, _ROWS_AT_ONCE))
+        rows = (row for part in some for row in part.select(["split", "dataset", "id", "path"]).to_pylist())
+        for split, dataset, identity, path in (row.values() for row in rows):
             if split not in SPLITS:
                 raise ValueError(f"{dataset}/{path}: split is {split!r}, not one of {', '.join(SPLITS)}")
             seen.append(int(identity[:16], 16))
