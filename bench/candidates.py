@@ -23,7 +23,7 @@ import numpy as np
 
 from colorize.data.grouping import Radii, group_pictures
 
-RADII = Radii(11, 7, 7, 5)
+RADII = Radii(11, 6, 6, 4)
 #: Bits by which codes of windows differ from the picture's: 95 %, 90 % and 70 % of its side, and turned pictures.
 SPREAD = {(2, 7): 11, (7, 12): 17, (12, 17): 26}
 
