@@ -4,12 +4,14 @@
 
 Codes are made up: a tenth of the photos are altered copies of others, and 100,000 (a tenth of them at most) show one
 picture. Those of windows differ from the picture's as real ones do. A comparison is a few instructions here, so that
-the search is what is measured. Peers at the end: all pairs by numpy, and by `np.bitwise_count` in blocks.
+the search is what is measured. At the end the peers, on one code a photo within 11 bits: all pairs by numpy, and faiss
+where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import os
 import resource
@@ -22,8 +24,9 @@ import numba
 import numpy as np
 
 from colorize.data.grouping import Radii, group_pictures
+from colorize.data.near_codes import Codes, no_neighbours, search
 
-RADII = Radii(11, 7, 7, 5)
+RADII = Radii(11, 6, 6, 4)
 #: Bits by which codes of windows differ from the picture's: 95 %, 90 % and 70 % of its side, and turned pictures.
 SPREAD = {(2, 7): 11, (7, 12): 17, (12, 17): 26}
 
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--hot", type=int, default=100_000, help="photos of one picture (a tenth of all at most)")
     parser.add_argument("--check", type=int, default=20_000, help="photos compared with all pairs; 0: none")
+    parser.add_argument("--race", type=int, default=100_000, help="single codes for the peers; 0: none")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -136,6 +140,8 @@ def main() -> None:
               f" {peak / 2**20:8,.0f} {(peak - base) / number:31,.0f}", flush=True)  # fmt: skip
     if arguments.check:
         check(arguments.check, arguments.hot)
+    if arguments.race:
+        race(arguments.race)
 
 
 def check(number: int, hot: int) -> None:
@@ -145,15 +151,34 @@ def check(number: int, hot: int) -> None:
     recall = np.count_nonzero(found[copies] == expected[copies]) / np.count_nonzero(copies)
     print(f"\n{number:,} photos against all pairs: {recall:.4f} of {np.count_nonzero(copies):,} copies found,"
           f" {np.count_nonzero(found[~copies] != expected[~copies])} others taken for copies")  # fmt: skip
+
+
+def race(number: int) -> None:
+    """Pairs within 11 bits among so many codes, each once: ours and others'. No hot cluster: it would drown them."""
+    codes = np.ascontiguousarray(made_up(number, 0).codes[:, 0])
+    print(f"\nCPU-s for the pairs within {RADII.radius} bits among {number:,} single codes:")
+    owners = np.arange(number, dtype=np.int32) * 8
+    search(Codes(codes[:64], owners[:64]), Codes(codes, owners), RADII.radius, no_neighbours(64))  # compiled
     start = time.process_time()
-    group_pictures(pictures, compare, RADII)
-    ours = time.process_time() - start
-    start = time.process_time()
-    column, pairs = pictures.codes[:, 0].copy(), 0
+    found = search(Codes(codes, owners), Codes(codes, owners), RADII.radius, no_neighbours(number))
+    print(f"  ours {time.process_time() - start:.2f} ({(int(found.size[0]) - number) // 2:,} pairs)")
+    start, pairs = time.process_time(), 0
     for block in range(0, number, 100):
-        pairs += np.count_nonzero(np.bitwise_count(column[block : block + 100, None] ^ column[None, block:]) <= 11)
-    peer = time.process_time() - start
-    print(f"CPU-s: grouping by all 17 columns {ours:.2f}; all pairs of one column by numpy in blocks {peer:.2f}")
+        near = np.bitwise_count(codes[block : block + 100, None] ^ codes[None, block:]) <= RADII.radius
+        pairs += np.count_nonzero(np.triu(near, 1))
+    print(f"  numpy, all pairs in blocks {time.process_time() - start:.2f} ({pairs:,} pairs)")
+    if importlib.util.find_spec("faiss") is None:
+        print("  faiss is not installed")
+        return
+    import faiss
+
+    start = time.process_time()
+    index = faiss.IndexBinaryFlat(64)
+    bits = codes.view(np.uint8).reshape(-1, 8)
+    index.add(bits)
+    limits, _, _ = index.range_search(bits, RADII.radius + 1)
+    seconds = time.process_time() - start
+    print(f"  faiss {faiss.__version__}, IndexBinaryFlat {seconds:.2f} ({(int(limits[-1]) - number) // 2:,} pairs)")
 
 
 if __name__ == "__main__":

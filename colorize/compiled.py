@@ -110,9 +110,10 @@ def _say_once(folder: Path) -> None:
 @contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
     """numba asks for its folder when a function is given to it."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    config: Any = numba.config  # makes its names up as it is imported
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before

@@ -96,10 +96,10 @@ class DedupeSettings(Section):
 
     radius: int = Field(11, ge=0, le=16, description="bits between the codes of two pictures at most")
     window_radius: int = Field(
-        7, ge=0, le=16, description="between those of one and of a part of 90 or 95 % of another"
+        6, ge=0, le=16, description="between those of one and of a part of 90 or 95 % of another"
     )
-    part_radius: int = Field(7, ge=0, le=16, description="between those of the same part of 70 % of both")
-    turned_radius: int = Field(5, ge=0, le=16, description="between those of one and of another, mirrored or turned")
+    part_radius: int = Field(6, ge=0, le=16, description="between those of the same part of 70 % of both")
+    turned_radius: int = Field(4, ge=0, le=16, description="between those of one and of another, mirrored or turned")
 
 
 class SplitSettings(Section):

@@ -90,6 +90,14 @@ def test_turns_are_the_symmetries_of_a_square() -> None:
         assert (turned(turned(square, turn), back) == square).all()
 
 
+def test_a_wide_plain_strip_on_one_side_alone_is_no_border(scenes: list[np.ndarray]) -> None:
+    burnt_out = scenes[0].copy()
+    burnt_out[:, :60] = 255
+    assert trimmed_box(burnt_out) == (0, 0, 240, 180)
+    burnt_out[:, 190:] = 255  # with one as wide on the other side, it is
+    assert trimmed_box(burnt_out)[0] >= 60
+
+
 @pytest.mark.parametrize("color", ["white", "black", (120, 30, 60)])
 @pytest.mark.parametrize("width", [3, 12, 40])
 def test_borders_are_found(scenes: list[np.ndarray], color: str, width: int) -> None:

@@ -45,6 +45,15 @@ def marked(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
 
 
+def stamped(image: Image.Image) -> Image.Image:
+    """An opaque red logo in a corner."""
+    image = image.copy()
+    side = min(image.size) // 5
+    right, bottom = image.width - 6, image.height - 6
+    ImageDraw.Draw(image).rectangle((right - side, bottom - side, right, bottom), "red")
+    return image
+
+
 def sepia(image: Image.Image) -> Image.Image:
     matrix = (0.393, 0.769, 0.189, 0, 0.349, 0.686, 0.168, 0, 0.272, 0.534, 0.131, 0)
     return image.convert("RGB", matrix)
@@ -58,6 +67,7 @@ COPIES: dict[str, Callable[[Image.Image], np.ndarray]] = {
     "5 % off all sides": lambda image: coded(image.crop((18, 13, image.width - 18, image.height - 13))),
     "white border": lambda image: coded(ImageOps.expand(image, 26, "white")),
     "black border": lambda image: coded(ImageOps.expand(image, 9, "black")),
+    "stamped": lambda image: coded(stamped(image)),
     "marked": lambda image: coded(marked(image)),
     "darker": lambda image: coded(ImageEnhance.Brightness(image).enhance(0.7)),
     "brighter": lambda image: coded(ImageEnhance.Brightness(image).enhance(1.2)),
