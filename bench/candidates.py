@@ -74,7 +74,9 @@ def made_up(number: int, hot: int, seed: int = 1) -> Pictures:
             codes[some, 0] = codes[some, 1] = flipped(generator, codes[of, 4], 3)
         else:
             turned[some, 2] = flipped(generator, codes[of, 0], 2)
-    many = copies[-min(hot, number // 10) :]
+    many = copies[number - min(hot, number // 10) :]
+    if not len(many):
+        return Pictures(codes, turned, identity)
     identity[many] = identity[many[0]]
     codes[many] = flipped(generator, codes[many[:1]].repeat(len(many), axis=0), 2)
     turned[many] = turned[many[0]]
