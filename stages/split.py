@@ -30,7 +30,7 @@ def main(settings: Settings) -> None:
     # Recorded first: when this run is killed after the new splits are in place, the next one finds nothing moved.
     _record(moved)
     with atomic_path(OUT) as temporary:
-        pq.write_table(splits, temporary, compression="none")
+        pq.write_table(splits, temporary, compression="none", row_group_size=4096)
     write_json(Path("reports/metrics/data/split.json"), counts)
     ways = Counter(f"{move['from']} to {move['to']}" for move in moved)
     _shell.say("split", counts | ({"moved": dict(sorted(ways.items())) or 0} if previous is not None else {}))
