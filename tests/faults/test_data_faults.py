@@ -141,7 +141,7 @@ def test_killed_at_thirty_moments(
     at_work = in_the_middle = 0
     for number in range(30):
         process = start(project, "ingest", "mine", workers=1 + number % 2)
-        time.sleep(whole * choice.uniform(0.1, 1.0))
+        time.sleep(whole * choice.uniform(0.1, 0.9))
         everyone = family(process)
         process.kill()
         process.communicate(timeout=60)
