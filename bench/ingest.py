@@ -31,7 +31,7 @@ from PIL import Image
 
 from colorize.data.execution import map_ordered, worker_count
 from colorize.data.flags import flag_of
-from colorize.data.hashing import mirrored_code, perceptual_code, thumbnail
+from colorize.data.hashing import describe
 from colorize.data.judgement import judge
 from colorize.data.sandbox import Sandbox
 from colorize.images import decode, read_header
@@ -85,7 +85,7 @@ def steps(photos: Sequence[bytes]) -> None:
         "SHA-256": lambda data, rgb: hashlib.sha256(data).hexdigest(),
         "decode": lambda data, rgb: decode(data, IMAGES),
         "flags": lambda data, rgb: flag_of(rgb, IMAGES),
-        "thumbnail, codes": lambda data, rgb: [f(thumbnail(rgb)) for f in (perceptual_code, mirrored_code)],
+        "what finds copies": lambda data, rgb: describe(rgb),
         "all, in this process": lambda data, rgb: judge(IMAGES, data),
     }
     times: dict[str, list[float]] = defaultdict(list)
@@ -165,7 +165,8 @@ def new_project(project: Path, photos: Path) -> None:
     """A project with one dataset."""
     project.mkdir()
     source = photos.resolve().as_uri()
-    (project / "params.yaml").write_text(f'datasets: {{photos: {{source: "{source}"}}}}\n', encoding="utf-8")
+    parameters = f'datasets: {{photos: {{source: "{source}"}}}}\nshards: {{size: 64}}\n'
+    (project / "params.yaml").write_text(parameters, encoding="utf-8")
     (project / "removed.jsonl").touch()
 
 
@@ -190,19 +191,32 @@ def whole_stage(photos: Path, project: Path) -> None:
     print(f"    listing{listing.seconds:50.1f} s\n    ingest again, nothing to do{again.seconds:30.1f} s")
 
 
+def write_different(folder: Path, number: int) -> None:
+    """So many small photos, no two alike."""
+    generator = np.random.default_rng(2)
+    for index in range(number):
+        if index % 1000 == 0:
+            part = folder / f"{index // 1000:04d}"
+            part.mkdir(parents=True)
+        coarse = Image.fromarray(generator.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        coarse.resize((64, 64), Image.Resampling.BICUBIC).save(part / f"{index:07d}.jpg", quality=85)
+
+
 def memory(numbers: Sequence[int], folder: Path) -> None:
     """Print the peak memory of the stages over the number of photos."""
-    small = made_up(64, 64)
-    print(f"peak resident MiB, {worker_count()} workers, 64x64 photos; 'largest': the largest other process")
-    print("   photos   listing: driver     ingest: driver    largest   seconds")
+    print(f"peak resident MiB: the stage's own process / its largest other one; {worker_count()} workers, 64x64 photos")
+    stages = ("sources", "ingest", "dedupe", "split", "shard", "statistics")
+    print("   photos" + "".join(f"{stage:>14}" for stage in stages))
     for number in numbers:
         here = folder / str(number)
-        write_distinct(here / "photos", small, number)
+        write_different(here / "photos", number)
         new_project(here / "project", here / "photos")
-        listing = run(["stages.sources", "photos"], here / "project")
-        whole = run(["stages.ingest", "photos"], here / "project")
-        print(f"{number:9}{listing.driver / MIB:18.0f}{whole.driver / MIB:19.0f}", end="")
-        print(f"{whole.largest / MIB:11.0f}{whole.seconds:10.1f}", flush=True)
+        print(f"{number:9}", end="", flush=True)
+        for stage in stages:
+            command = [f"stages.{stage}", *(["photos"] if stage in ("sources", "ingest") else [])]
+            taken = run(command, here / "project")
+            print(f"{f'{taken.driver / MIB:.0f} / {taken.largest / MIB:.0f}':>14}", end="", flush=True)
+        print(flush=True)
 
 
 def main() -> None:

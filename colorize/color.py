@@ -2,7 +2,8 @@
 
 The code of a pixel is three bytes: `l` = L*·255/100, `a` = a* + 128 and `b` = b* + 128, each rounded to the nearest.
 It is computed with integers only, from tables that Python's integers and fractions fill, so every machine gets the
-same bits. 0.002 % of the 2^24 colours differ by one from the rounding of a float64 calculation.
+same bits. 0.001 % of the 2^24 colours differ by one from the rounding of a float64 calculation. Many pixels are coded
+several times as fast by `colorize.color_kernel`, to the same bits; what is here needs no compiler in the process.
 
 Definitions: IEC 61966-2-1 (sRGB's transfer function), CIE 15 (CIELAB), white point D65 of the 2° observer. Matrix and
 white point have the digits that scikit-image and OpenCV use, so that their values can be compared with ours.
@@ -27,6 +28,7 @@ _WHITE = (950470, 1000000, 1088830)
 _LINEAR_BITS = 30  # XYZ relative to the white point: 1.0 is 2^30
 _CELL_BITS = 14  # f(t) has 2^14 cells over 0..1, linear inside: off by 1.4e-4 of a's code at most, near black
 _FRACTION_BITS = _LINEAR_BITS - _CELL_BITS
+_MATRIX_BITS = 32
 _CUBE_ROOT_BITS = 26  # f(t): 1.0 is 2^26; a cell's steepest rise times a fraction still fits 31 bits
 _LIGHTNESS_BITS = 42
 _BLOCK = 8192  # pixels at a time: the intermediate values stay in the second-level cache
@@ -34,10 +36,23 @@ _BLOCK = 8192  # pixels at a time: the intermediate values stay in the second-le
 _DELTA = Fraction(6, 29)  # CIELAB: f(t) is linear below delta^3
 
 
-class _Tables(NamedTuple):
-    linear: NDArray[np.int32]  # 3 (X, Y, Z) × 3 (R, G, B) × 256: what a channel's value adds to X/Xn, Y/Yn, Z/Zn
-    start: NDArray[np.int32]  # f at the start of a cell
+class Tables(NamedTuple):
+    """What the code of a pixel is computed from.
+
+    With v the linear light of R, G, B, t = (matrix @ v) >> 32 holds X/Xn, Y/Yn, Z/Zn. Of each, c = t >> 16 is the cell
+    and f = start[c] + (rise[c] * (t & 0xffff) >> 16) CIELAB's f. The code is then
+
+    - l = (lightness_slope * fy + lightness_start) >> 42,
+    - a = 128 + ((fx - fy) * 125 + 2^23 >> 24), which is 500 (fx - fy) scaled by 2^24,
+    - b = 128 + ((fy - fz) * 25 + 2^22 >> 23), which is 200 (fy - fz) scaled by 2^23.
+    """
+
+    light: NDArray[np.int64]  # 256: linear light of a channel's value, 1.0 is 2^30
+    matrix: NDArray[np.int64]  # 3 (X, Y, Z) × 3 (R, G, B), over the white point; 1.0 is 2^32
+    start: NDArray[np.int32]  # f at the start of a cell, 1.0 is 2^26
     rise: NDArray[np.int32]  # by how much f rises over the cell
+    lightness_slope: np.int64  # L*·255/100 = 2.55 (116 f - 16); 1.0 of the product with f is 2^42
+    lightness_start: np.int64  # with the half that makes a floor a rounding
 
 
 def rgb_to_lab_code(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -59,7 +74,7 @@ def rgb_to_lab_code(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[
     scratch = _Scratch.of(min(_BLOCK, len(pixels)))
     for start in range(0, len(pixels), _BLOCK):
         block = slice(start, start + _BLOCK)
-        if len(pixels[block]) < len(scratch.cell):
+        if len(pixels[block]) < len(scratch.position):
             scratch = _Scratch.of(len(pixels[block]))
         _code_block(pixels[block], l[block], ab[:, block], scratch)
     return l.reshape(rgb.shape[:-1]), np.moveaxis(ab.reshape(2, *rgb.shape[:-1]), 0, -1)
@@ -124,18 +139,18 @@ def _require_rgb(rgb: NDArray[np.uint8]) -> None:
 class _Scratch(NamedTuple):
     """Intermediate values of a block, used again for the next one: fresh memory would cost a third of the time."""
 
-    channels: NDArray[np.intp]  # 3×N
-    cell: NDArray[np.intp]
-    position: NDArray[np.int32]
+    light: NDArray[np.int64]  # 3×N
+    position: NDArray[np.int64]
+    product: NDArray[np.int64]
+    fraction: NDArray[np.int32]
     spare: NDArray[np.int32]
     f: NDArray[np.int32]  # 3×N
-    lightness: NDArray[np.int64]
 
     @classmethod
     def of(cls, pixels: int) -> _Scratch:
         """Scratch space for a block of that many pixels."""
-        shapes: tuple[tuple[int, ...], ...] = ((3, pixels), (pixels,), (pixels,), (pixels,), (3, pixels), (pixels,))
-        types = (np.intp, np.intp, np.int32, np.int32, np.int32, np.int64)
+        shapes: tuple[tuple[int, ...], ...] = ((3, pixels), (pixels,), (pixels,), (pixels,), (pixels,), (3, pixels))
+        types = (np.int64, np.int64, np.int64, np.int32, np.int32, np.int32)
         return cls(*(np.empty(shape, kind) for shape, kind in zip(shapes, types, strict=True)))
 
 
@@ -146,9 +161,10 @@ def _code_block(
     scratch: _Scratch,
 ) -> None:
     """Code N×3 pixels into `l` (N) and `ab` (2×N)."""
-    np.copyto(scratch.channels, pixels.T)
-    for linear, value in zip(_tables().linear, scratch.f, strict=True):
-        _f(linear, value, scratch)
+    # mode="clip" spares a copy; no index is out of range.
+    tables().light.take(pixels.T, out=scratch.light, mode="clip")
+    for row, value in zip(tables().matrix, scratch.f, strict=True):
+        _f(row, value, scratch)
     fx, fy, fz = scratch.f
     # 500 (fx - fy), scaled by 2^24, and 200 (fy - fz), scaled by 2^23: both stay below 2^31.
     for code, first, second, factor, bits in ((ab[0], fx, fy, 500 >> 2, 24), (ab[1], fy, fz, 200 >> 3, 23)):
@@ -158,42 +174,46 @@ def _code_block(
         value >>= np.int32(bits)
         value += np.int32(128)
         code[:] = value
-    lightness = np.multiply(fy, _LIGHTNESS_SLOPE, out=scratch.lightness)
-    lightness += _LIGHTNESS_START
+    lightness = np.multiply(fy, tables().lightness_slope, out=scratch.product)
+    lightness += tables().lightness_start
     lightness >>= np.int64(_LIGHTNESS_BITS)
     l[:] = lightness
 
 
-def _f(linear: NDArray[np.int32], value: NDArray[np.int32], scratch: _Scratch) -> None:
+def _f(row: NDArray[np.int64], value: NDArray[np.int32], scratch: _Scratch) -> None:
     """CIELAB's f of one of X/Xn, Y/Yn, Z/Zn, scaled by 2^26, into `value`."""
-    tables, (_, cell, position, spare, _, _) = _tables(), scratch
-    # mode="clip" spares a copy; no index is out of range.
-    linear[0].take(scratch.channels[0], out=position, mode="clip")
+    _, position, product, fraction, spare, _ = scratch
+    np.multiply(scratch.light[0], row[0], out=position)
     for channel in (1, 2):
-        position += linear[channel].take(scratch.channels[channel], out=spare, mode="clip")
-    np.copyto(cell, np.right_shift(position, np.int32(_FRACTION_BITS), out=spare))
-    position &= np.int32((1 << _FRACTION_BITS) - 1)
-    tables.rise.take(cell, out=value, mode="clip")
-    value *= position
+        position += np.multiply(scratch.light[channel], row[channel], out=product)
+    position >>= np.int64(_MATRIX_BITS)
+    np.bitwise_and(position, np.int64((1 << _FRACTION_BITS) - 1), out=product)
+    fraction[:] = product
+    position >>= np.int64(_FRACTION_BITS)
+    tables().rise.take(position, out=value, mode="clip")
+    value *= fraction
     value >>= np.int32(_FRACTION_BITS)
-    value += tables.start.take(cell, out=spare, mode="clip")
-
-
-# L*·255/100 = 2.55 (116 f - 16), with the half that makes a floor a rounding; only this product needs 64 bits.
-_LIGHTNESS_SLOPE = np.int64(round(Fraction(255 * 116, 100) * 2 ** (_LIGHTNESS_BITS - _CUBE_ROOT_BITS)))
-_LIGHTNESS_START = np.int64(round((Fraction(1, 2) - Fraction(255 * 16, 100)) * 2**_LIGHTNESS_BITS))
+    value += tables().start.take(position, out=spare, mode="clip")
 
 
 @lru_cache(maxsize=1)
-def _tables() -> _Tables:
-    levels = [_linear_light(level) for level in range(256)]
-    linear = [
-        [[round(Fraction(part, white) * light * 2**_LINEAR_BITS) for light in levels] for part in row]
+def tables() -> Tables:
+    """The tables, filled once in a process (some 40 ms)."""
+    light = [round(_linear_light(level) * 2**_LINEAR_BITS) for level in range(256)]
+    matrix = [
+        [round(Fraction(part, white) * 2**_MATRIX_BITS) for part in row]
         for row, white in zip(_RGB_TO_XYZ, _WHITE, strict=True)
     ]
-    # White itself starts the cell after the last; rounding may carry it one unit further.
+    # White itself starts the cell after the last.
     start = np.array([_f_of_cell(cell) for cell in range(2**_CELL_BITS + 2)], dtype=np.int32)
-    return _Tables(np.array(linear, dtype=np.int32), start[:-1].copy(), np.diff(start))
+    return Tables(
+        np.array(light, dtype=np.int64),
+        np.array(matrix, dtype=np.int64),
+        start[:-1].copy(),
+        np.diff(start),
+        np.int64(round(Fraction(255 * 116, 100) * 2 ** (_LIGHTNESS_BITS - _CUBE_ROOT_BITS))),
+        np.int64(round((Fraction(1, 2) - Fraction(255 * 16, 100)) * 2**_LIGHTNESS_BITS)),
+    )
 
 
 def _linear_light(level: int) -> Fraction:

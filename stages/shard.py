@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import pyarrow.dataset
 
 from colorize.data.shards import build
 from colorize.settings import Settings
@@ -14,11 +14,11 @@ from stages import _shell
 
 def main(settings: Settings) -> None:
     """Write `data/lab` and its counts."""
-    splits = pq.read_table("data/splits.parquet")
+    splits = pyarrow.dataset.dataset("data/splits.parquet")
     result = build(Path("data/raw"), splits, Path("data/lab"), settings.shards, settings.images)
     shards = result.index["shards"]
     counts = {
-        "photos": splits.num_rows,
+        "photos": sum(result.index["photos"].values()),
         **result.index["photos"],
         "shards": len(shards),
         "bytes": sum(shard["bytes"] for shard in shards),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from colorize import color
+from colorize.color_kernel import code_planes
 
 # scikit-image 0.26, rgb2lab with illuminant D65 and the 2° observer.
 PUBLISHED = [
@@ -76,6 +77,19 @@ def test_code_has_the_same_bits_everywhere() -> None:
     assert digest == "104c8689673e577f4feb2010be9265f8e0c61ad41bab26ff25f029ba250075c3"
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (7, 5, 3), (2, 90, 91, 3), (0, 3), (256, 3), (257, 3)])
+def test_the_kernel_gives_the_same_bits(shape: tuple[int, ...]) -> None:
+    rgb = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    codes = code_planes(np.moveaxis(rgb, -1, 0))
+    assert codes.flags.c_contiguous
+    np.testing.assert_array_equal(np.moveaxis(codes, 0, -1), coded(rgb))
+
+
+def test_the_kernel_gives_the_same_bits_for_a_grid_of_all_colours() -> None:
+    rgb = np.stack(np.meshgrid(*[np.arange(0, 256, 3, dtype=np.uint8)] * 3, indexing="ij"), -1)
+    np.testing.assert_array_equal(np.moveaxis(code_planes(np.moveaxis(rgb, -1, 0)), 0, -1), coded(rgb))
+
+
 @pytest.mark.slow
 def test_code_of_all_colours() -> None:
     off = 0
@@ -83,7 +97,9 @@ def test_code_of_all_colours() -> None:
     plane = np.stack(np.meshgrid(side, side, indexing="ij"), -1)
     for red in range(256):
         rgb = np.concatenate([np.full((256, 256, 1), red, np.uint8), plane], axis=-1)
-        off += int((coded(rgb) != exact(rgb)).any(axis=-1).sum())
+        code = coded(rgb)
+        np.testing.assert_array_equal(np.moveaxis(code_planes(np.moveaxis(rgb, -1, 0)), 0, -1), code)
+        off += int((code != exact(rgb)).any(axis=-1).sum())
     assert off <= 2**24 // 10_000
 
 

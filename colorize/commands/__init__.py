@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from colorize import __version__
-from colorize.commands import doctor, gc, inspect, models, photos, remove, verify, watch
+from colorize.commands import dedupe, doctor, gc, inspect, models, photos, publish, remove, verify, watch
 
 DEFAULT = "photos"
 
@@ -61,10 +61,14 @@ def _options(
 
 app.command("photos", help="Colorize photos (the default command).")(photos.photos)
 app.command("inspect", help="What ingest would do with each file of a folder or an archive, and why.")(inspect.inspect)
+app.command("dedupe")(dedupe.dedupe)
 app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
 app.command("models", help="List the registered models, their aliases and figures.")(models.models)
 app.command("watch", help="Follow the loss of a training run live.")(watch.watch)
 app.command("verify", help="Check LAB shards against their index: finds any flipped bit.")(verify.verify)
+app.command("publish", help="Put the LAB shards into a bucket or folder as a version that never changes.")(
+    publish.publish
+)
 app.command("doctor", help="What is installed, found and reachable, and how much disk this profile takes.")(
     doctor.doctor
 )

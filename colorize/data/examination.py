@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from colorize.data.description import FIELDS
 from colorize.data.judgement import judge
 from colorize.data.manifest import ACCEPTED, FLAGGED, REJECTED
 from colorize.data.removals import NONE, Removals
@@ -86,8 +87,7 @@ def examine_all(
                 continue
             if found["reason"] in ("not-an-image", "empty") and not is_named_like_a_photo(entry.path):
                 found["reason"] = "not-a-photo"
-            if "thumbnail" in found:
-                found["thumbnail"] = bytes.fromhex(found["thumbnail"])
+            found |= {name: bytes.fromhex(found[name]) for name in FIELDS if name in found}
             usable = found.pop("usable")
             status = REJECTED if not usable else FLAGGED if found["reason"] else ACCEPTED
             yield row | notes | found | {"status": status}, data if usable else None

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from colorize.data.flags import flag_of
-from colorize.data.hashing import mirrored_code, perceptual_code, thumbnail
+from colorize.data.hashing import describe, packed
 from colorize.images import Rejection, decode, read_header
 from colorize.settings.sections import ImageSettings
 
@@ -19,8 +19,9 @@ def judge(images: ImageSettings, data: bytes) -> dict[str, Any]:
         data: the file, whatever it is.
 
     Returns:
-        Fields of the manifest as far as they could be found out, fit for JSON (the thumbnail in hexadecimal digits);
-        always `id`, `usable` and `reason`. A usable photo has a reason when it is flagged.
+        Fields of the manifest as far as they could be found out, fit for JSON (what is kept to find copies, the fields
+        of `colorize.data.description`, in hexadecimal digits); always `id`, `usable` and `reason`. A usable photo has a
+        reason when it is flagged.
     """
     row: dict[str, Any] = {"id": hashlib.sha256(data).hexdigest(), "usable": False}
     try:
@@ -32,12 +33,12 @@ def judge(images: ImageSettings, data: bytes) -> dict[str, Any]:
         rgb = decode(data, images)
         if isinstance(rgb, Rejection):
             return row | {"reason": rgb.reason, "detail": rgb.detail}
-        small = thumbnail(rgb)
+        description = packed(describe(rgb))
         flag = flag_of(rgb, images)
     except MemoryError:
         return row | {"reason": "too-much-memory", "detail": "decoding it takes more memory than its pixels warrant"}
-    row |= {"height": rgb.shape[0], "width": rgb.shape[1], "thumbnail": small.tobytes().hex()}
-    row |= {"code": perceptual_code(small), "mirrored_code": mirrored_code(small), "usable": True}
+    row |= {"height": rgb.shape[0], "width": rgb.shape[1], "usable": True}
+    row |= {name: value.hex() for name, value in description.items()}
     if flag is not None:
         return row | {"reason": flag.reason, "detail": flag.detail}
     note = "its colour profile is broken; taken for sRGB" if header.profile == "broken" else None

@@ -8,24 +8,29 @@ group a window holds 2,048 photos: only where the shards are compressed are thei
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from threading import get_ident
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from colorize.data.recent import Recent
 from colorize.data.shard_file import RowGroup, Shard
-from colorize.data.shard_index import read_index
+from colorize.data.shard_index import read_index, remote_address
 from colorize.data.splits import SPLITS
+
+if TYPE_CHECKING:
+    from colorize.data.remote_shard import RemoteShard
 
 WINDOW = 32  # row groups that are shuffled together and read at a time
 _AHEAD = 3  # batches prepared before they are asked for
-
-T = TypeVar("T")
+_REQUESTS = 16  # row groups fetched from an object store at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Loader:
     """One worker's share of the batches of a split.
 
     Args:
-        lab: folder of the LAB shards.
+        lab: folder of the LAB shards, or `s3://bucket/prefix/<digest>` where they are published.
         split: train, validation or test.
         batch_size: photos in a global batch, over all workers; the last one of an epoch may have fewer.
         seed: of the order and of the mirroring.
@@ -92,6 +97,8 @@ class Loader:
         shuffle: otherwise photos come as they lie in the shards.
         flip: mirror half of the photos, others in every epoch.
         drop_last: leave out the last global batch if it is not full.
+        workers: threads that prepare batches before they are asked for; 0 prepares each when it is asked for. Order
+            and bytes do not depend on it.
 
     Attributes:
         photos: number of photos of the split.
@@ -103,7 +110,7 @@ class Loader:
 
     def __init__(
         self,
-        lab: Path,
+        lab: Path | str,
         split: str,
         batch_size: int,
         seed: int,
@@ -113,6 +120,7 @@ class Loader:
         shuffle: bool = True,
         flip: bool = False,
         drop_last: bool = False,
+        workers: int = 1,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split is {split!r}: expected one of {', '.join(SPLITS)}")
@@ -120,10 +128,13 @@ class Loader:
             raise ValueError(f"batch_size is {batch_size}: expected at least 1")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}: expected 0 to {world_size - 1} for world_size {world_size}")
+        if workers < 0:
+            raise ValueError(f"workers is {workers}: expected at least 0")
         index = read_index(lab)
+        address = remote_address(lab)
         shards = [entry for entry in index["shards"] if entry["split"] == split]
         self._groups = [
-            _Place(Path(lab) / entry["path"], number, entry["dataset"])
+            _Place(f"{address}/{entry['path']}" if address else Path(lab) / entry["path"], number, entry["dataset"])
             for entry in shards
             for number in range(len(entry["row_groups"]))
         ]
@@ -132,7 +143,7 @@ class Loader:
         self.photos: int = sum(self._row_groups)
         self.size = self._shape[0]
         self._batch_size, self._seed, self._rank, self._world_size = batch_size, seed, rank, world_size
-        self._shuffle, self._flip, self._drop_last = shuffle, flip, drop_last
+        self._shuffle, self._flip, self._drop_last, self._workers = shuffle, flip, drop_last, workers
 
     def __len__(self) -> int:
         """Global batches in an epoch."""
@@ -140,7 +151,7 @@ class Loader:
         return full if self._drop_last or not rest else full + 1
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This worker's slices of the global batches of an epoch, prepared by a thread while others are used.
+        """This worker's slices of the global batches of an epoch, prepared by threads while others are used.
 
         A global batch of n photos is cut into `world_size` slices that differ by one photo at most. Where it has
         fewer photos than there are workers, some get a batch of no photos: every worker takes part in every step.
@@ -159,18 +170,25 @@ class Loader:
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         order = epoch_order(self._row_groups, self._seed, epoch) if self._shuffle else natural_order(self._row_groups)
         reader = _Reader(self._groups, self._shape)
+        slices = (
+            self._slice(order[number * self._batch_size : (number + 1) * self._batch_size])
+            for number in range(start, len(self))
+        )
         waiting: deque[Future[Batch]] = deque()
-        executor = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        try:
-            for number in range(start, len(self)):
-                places = self._slice(order[number * self._batch_size : (number + 1) * self._batch_size])
+        with ExitStack() as stack:
+            stack.callback(reader.close)
+            if not self._workers:
+                for places in slices:
+                    yield reader.read(places, self._mirror(epoch))
+                return
+            executor = ThreadPoolExecutor(self._workers, thread_name_prefix="loader")
+            stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+            for places in slices:
                 waiting.append(executor.submit(reader.read, places, self._mirror(epoch)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
 
     def _slice(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
         begin, end = (len(batch) * rank // self._world_size for rank in (self._rank, self._rank + 1))
@@ -184,29 +202,40 @@ class Loader:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a row group lies."""
+    """Where a row group lies: in a file, or in an object with an address."""
 
-    path: Path
+    path: Path | str
     number: int
     dataset: str
 
 
 class _Reader:
-    """Assembles batches; holds the shards and row groups of about one window."""
+    """Assembles batches; holds the shards and row groups of about one window. Threads can share it."""
 
     def __init__(self, groups: Sequence[_Place], shape: tuple[int, int]) -> None:
         self._places = groups
         self._shape = shape
-        self._shards: _Recent[Shard] = _Recent(WINDOW)
-        self._groups: _Recent[RowGroup] = _Recent(WINDOW)
+        self._shards: Recent[Shard | RemoteShard] = Recent(WINDOW)
+        self._groups: Recent[RowGroup] = Recent(WINDOW)
+        # Requests to a store wait for answers: a batch asks for all of its row groups at the same time.
+        is_remote = any(isinstance(place.path, str) for place in groups)
+        self._requests = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="requests") if is_remote else None
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._requests is not None:
+            self._requests.shutdown(wait=True, cancel_futures=True)
 
     def read(self, places: NDArray[np.int64], mirror: Callable[[Sequence[str]], NDArray[np.bool_]]) -> Batch:
         height, width = self._shape
         l = np.empty((len(places), 1, height, width), np.uint8)  # noqa: E741
         ab = np.empty((len(places), 2, height, width), np.uint8)
         ids, datasets, rows = [], [], []
+        numbers = np.unique(places[:, 0]).tolist()
+        apply = map if self._requests is None else self._requests.map
+        groups = dict(zip(numbers, apply(self._group, numbers), strict=True))
         for number, row in places.tolist():
-            group = self._groups.get(number, self._open_group)
+            group = groups[number]
             ids.append(group.ids[row])
             datasets.append(self._places[number].dataset)
             rows.append((group.l[row], group.ab[row]))
@@ -216,26 +245,17 @@ class _Reader:
             copy(ab[index], row_ab)
         return Batch(ids, datasets, l, ab)
 
-    def _open_group(self, number: int) -> RowGroup:
-        place = self._places[number]
-        return self._shards.get(place.path, Shard).read(place.number)
+    def _group(self, number: int) -> RowGroup:
+        return self._groups.get(number, lambda: self._open(self._places[number]).read(self._places[number].number))
 
+    def _open(self, place: _Place) -> Shard | RemoteShard:
+        path = place.path
+        if isinstance(path, str):
+            from colorize.data.remote_shard import RemoteShard
 
-class _Recent(Generic[T]):
-    """The values that were used last, so many at most."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._values: OrderedDict[object, T] = OrderedDict()
-
-    def get(self, key: object, make: Callable[..., T]) -> T:
-        """The value of `key`, made by `make(key)` if it is not here."""
-        if key not in self._values:
-            if len(self._values) == self._capacity:
-                self._values.popitem(last=False)
-            self._values[key] = make(key)
-        self._values.move_to_end(key)
-        return self._values[key]
+            return self._shards.get(path, lambda: RemoteShard(path))
+        # A reader of Parquet is not made for several threads: each thread opens its own.
+        return self._shards.get((path, get_ident()), lambda: Shard(path))
 
 
 def _copy_mirrored(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from colorize.data.description import FIELDS, SIDE
+
 ACCEPTED = "accepted"
 FLAGGED = "flagged"
 REJECTED = "rejected"
 STATUSES = (ACCEPTED, FLAGGED, REJECTED)
 
-THUMBNAIL_SIDE = 32
+THUMBNAIL_SIDE = SIDE
 FILE_NAME = "manifest.parquet"
 
 SCHEMA = pa.schema(
@@ -34,9 +36,8 @@ SCHEMA = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),  # of a flagged or rejected photo; short, for counting
         pa.field("detail", pa.string()),  # a sentence for people; an accepted photo may have one too
-        pa.field("code", pa.uint64()),  # perceptual code; null unless the photo could be decoded
-        pa.field("mirrored_code", pa.uint64()),  # of the photo mirrored left to right
-        pa.field("thumbnail", pa.binary(THUMBNAIL_SIDE * THUMBNAIL_SIDE)),  # grey, row by row from the top
+        # What finds copies; `colorize.data.hashing` says what each is. Null unless the photo could be decoded.
+        *(pa.field(name, pa.binary(length)) for name, length in FIELDS.items()),
         pa.field("tags", pa.list_(pa.string())),  # what the dataset says about the photo; null where it says nothing
         pa.field("licence", pa.string()),
         pa.field("shard", pa.string()),  # raw shard that holds the row and the bytes, and the row's number in it

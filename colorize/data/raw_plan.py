@@ -24,6 +24,7 @@ _PACKAGE: Final = Path(__file__).parents[1]
 # Whatever decides what a photo's row says. A test asks that nothing is missing that these modules import.
 CODE: Final = (
     "color.py",
+    "data/description.py",
     "data/examination.py",
     "data/flags.py",
     "data/hashing.py",

@@ -1,4 +1,4 @@
-"""One LAB shard: how a photo becomes a row, and how rows become a Parquet file and come back.
+"""One LAB shard: how rows become a Parquet file and come back.
 
 Columns: `id` string; `l` and `ab` fixed_size_binary of H·W and 2·H·W bytes, channel first, in the code of
 `colorize.color`; `width` and `height` of the upright photo, int32. No column can be null, no statistics and no
@@ -21,9 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
-from colorize.color import rgb_to_lab_code
 from colorize.data.shard_plan import ShardPlan
 from colorize.storage import atomic_path
 
@@ -48,25 +46,6 @@ class RowGroup:
     ids: list[str]
     l: NDArray[np.uint8]  # noqa: E741
     ab: NDArray[np.uint8]
-
-
-def make_row(identity: str, rgb: NDArray[np.uint8], size: int) -> Row:
-    """The row of a photo: this function alone defines the pixels of a shard.
-
-    The largest square in the middle (an odd pixel over goes to the right or the bottom) is resized to `size` × `size`
-    by Pillow's bicubic filter, on the 8-bit sRGB values, and coded.
-
-    Args:
-        identity: the photo's id.
-        rgb: upright sRGB, uint8, height × width × 3.
-        size: pixels, side of the result.
-    """
-    height, width = rgb.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(rgb).crop((left, top, left + side, top + side))
-    l, ab = rgb_to_lab_code(np.asarray(square.resize((size, size), Image.Resampling.BICUBIC)))  # noqa: E741
-    return Row(identity, l.tobytes(), np.moveaxis(ab, -1, 0).tobytes(), width, height)
 
 
 def write_shard(path: Path, shard: ShardPlan, rows: Iterable[Row]) -> None:

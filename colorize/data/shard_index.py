@@ -25,12 +25,23 @@ INDEX = "index.json"
 _HEADER = ("format", "height", "width", "encoding", "white_point", "resampling", "row_group", "compression")
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of shards.
+def remote_address(folder: Path | str) -> str | None:
+    """The `s3://` address that a folder of shards has, without a slash at its end; None for one of this machine.
+
+    As a Path such an address has lost one of its slashes, which is put back.
+    """
+    scheme, separator, rest = str(folder).partition(":/")
+    return f"s3://{rest.strip('/')}" if separator and scheme == "s3" else None
+
+
+def read_index(folder: Path | str) -> dict[str, Any]:
+    """The index of a folder of shards, of this machine or published (`s3://bucket/prefix/<digest>`).
 
     Raises:
         ValueError: there is none, or it cannot be read.
     """
+    if (address := remote_address(folder)) is not None:
+        return _read_published(f"{address}/{INDEX}")
     path = Path(folder) / INDEX
     try:
         index: dict[str, Any] = json.loads(path.read_bytes())
@@ -38,6 +49,17 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is missing: run 'dvc repro shard' first") from error
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); run 'dvc repro --force shard'") from error
+    return index
+
+
+def _read_published(address: str) -> dict[str, Any]:
+    from colorize.object_store import open_object, reading
+
+    try:
+        file = open_object(address)
+        index: dict[str, Any] = json.loads(reading(address, lambda: file.read_at(file.size(), 0)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{address} is damaged ({error}); remove that version and publish it again") from error
     return index
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 
 from colorize.data.execution import map_ordered
-from colorize.data.manifest import read_manifests
+from colorize.data.manifest import FILE_NAME, natural_key
 from colorize.data.raw_reader import RawReader
-from colorize.data.shard_file import Row, as_tensor, make_row, write_shard
+from colorize.data.shard_file import Row, as_tensor, write_shard
 from colorize.data.shard_index import INDEX, files_below, read_entry, read_index, verify, write_index
-from colorize.data.shard_plan import ShardPlan, plan
-from colorize.images import Rejection, decode
+from colorize.data.shard_plan import HasBatches, Photo, ShardPlan, plan
+from colorize.images import Rejection
 from colorize.progress import track
 from colorize.settings.sections import ImageSettings, ShardSettings
 from colorize.storage import TEMPORARY_PREFIX
 
 __all__ = ["BuildResult", "PhotoLostError", "as_tensor", "build", "plan", "read_index", "verify"]
+
+_ROWS_AT_ONCE = 1024
 
 
 class PhotoLostError(ValueError):
@@ -42,15 +45,16 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A shard to write, and where its photos lie: raw shard and row of each, in the plan's order."""
+    """A shard: where its photos lie, raw shard and row of each in the plan's order, and what an index says of it."""
 
     shard: ShardPlan
     places: tuple[tuple[str, int], ...]
+    old: Mapping[str, Any] | None
 
 
 def build(
     raw: Path,
-    splits: pa.Table,
+    splits: HasBatches,
     out: Path,
     settings: ShardSettings,
     images: ImageSettings,
@@ -59,8 +63,8 @@ def build(
 ) -> BuildResult:
     """Make `out` hold exactly the shards that splits and settings ask for.
 
-    Shards that are complete already stay; files that the plan does not name are removed. Bytes do not depend on the
-    number of workers, nor on what an earlier, killed build left.
+    Shards that are complete already are read and stay; files that the plan does not name are removed. Bytes do not
+    depend on the number of workers, nor on what an earlier, killed build left.
 
     Args:
         raw: folder of raw shards and manifests, one folder per dataset.
@@ -75,22 +79,29 @@ def build(
         ValueError: the splits are inconsistent.
         OSError: the folder cannot be written to, or the disk is full.
     """
-    plans = plan(splits, settings)
+    number = sum(1 for _ in plan(splits, settings))  # for people; and wrong splits are told before any work
     old = _old_entries(out)
-    entries: dict[str, dict[str, Any]] = {}
-    for shard in plans:
-        if (complete := _complete(out, shard, old.get(shard.path))) is not None:
-            entries[shard.path] = complete
-    missing = [shard for shard in plans if shard.path not in entries]
-    removed = _remove_others(out, {shard.path for shard in plans} | ({INDEX} if not missing else set()))
-    # The largest first, so that all workers end at about the same time.
-    jobs = sorted(_locate(raw, missing), key=lambda job: (-len(job.places), job.shard.path))
-    results = map_ordered(partial(_write, raw, out, images), jobs, workers, chunk=1)
+    jobs = (_Job(shard, places, old.get(shard.path)) for shard, places in _located(raw, plan(splits, settings)))
+    entries: list[dict[str, Any]] = []
+    written = 0
+    results = map_ordered(partial(_make, raw, out, images), jobs, workers, chunk=1)
     with closing(results):
-        for entry in track(results, "shards", total=len(jobs)):
-            entries[entry["path"]] = entry
-    index = write_index(out, [entries[shard.path] for shard in plans], settings)
-    return BuildResult(index, len(jobs), len(plans) - len(jobs), removed)
+        for entry, is_new in track(results, "shards", total=number):
+            entries.append(entry)
+            written += is_new
+    removed = _remove_others(out, {entry["path"] for entry in entries})
+    index = write_index(out, entries, settings)
+    return BuildResult(index, written, number - written, removed)
+
+
+def _make(raw: Path, out: Path, images: ImageSettings, job: _Job) -> tuple[dict[str, Any], bool]:
+    """The entry of a shard, and whether it had to be written (in a worker process)."""
+    if (complete := _complete(out, job.shard, job.old)) is not None:
+        return complete, False
+    # Where there is an index, the folder is finished.
+    (out / INDEX).unlink(missing_ok=True)
+    write_shard(out / job.shard.path, job.shard, _rows(raw / job.shard.dataset, images, job))
+    return read_entry(out, job.shard.path)[0], True
 
 
 def _complete(out: Path, shard: ShardPlan, old: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -116,40 +127,54 @@ def _old_entries(out: Path) -> dict[str, dict[str, Any]]:
 
 def _remove_others(out: Path, named: set[str]) -> int:
     """Remove what the plan does not name; returns how many files, killed writers' temporaries and the index aside."""
-    others = sorted(files_below(out) - named)
+    others = sorted(files_below(out) - named - {INDEX})
+    if others:
+        (out / INDEX).unlink(missing_ok=True)
     for path in others:
         (out / path).unlink()
     for folder in sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
-    return sum(path != INDEX and not Path(path).name.startswith(TEMPORARY_PREFIX) for path in others)
+    return sum(not Path(path).name.startswith(TEMPORARY_PREFIX) for path in others)
 
 
-def _locate(raw: Path, shards: Sequence[ShardPlan]) -> Iterator[_Job]:
-    if not shards:
-        return
-    manifest = read_manifests(raw, sorted({shard.dataset for shard in shards}))
-    rows = manifest.select(["dataset", "path", "id", "shard", "row"]).to_pylist()
-    places = {(row["dataset"], row["path"], row["id"]): (row["shard"], row["row"]) for row in rows}
-    for shard in shards:
-        try:
-            found = tuple(places[shard.dataset, photo.path, photo.id] for photo in shard.photos)
-        except KeyError as error:
-            dataset, path, identity = error.args[0]
-            raise PhotoLostError(
-                f"{dataset}/{path} (id {identity}) is in the splits but not in {raw / dataset}: "
-                "run 'dvc repro' so that both come from the same photos"
-            ) from error
-        yield _Job(shard, found)
+def _located(raw: Path, shards: Iterator[ShardPlan]) -> Iterator[tuple[ShardPlan, tuple[tuple[str, int], ...]]]:
+    """Shards with the places of their photos: the plan and the manifests have them in the same order."""
+    for _, some in groupby(shards, key=lambda shard: (shard.split, shard.dataset)):
+        manifest: Iterator[dict[str, Any]] | None = None
+        for shard in some:
+            manifest = manifest or _manifest(raw, shard.dataset)
+            yield shard, tuple(_place(raw, shard.dataset, photo, manifest) for photo in shard.photos)
 
 
-def _write(raw: Path, out: Path, images: ImageSettings, job: _Job) -> dict[str, Any]:
-    """Write one shard (in a worker process) and return its entry."""
-    write_shard(out / job.shard.path, job.shard, _rows(raw / job.shard.dataset, images, job))
-    return read_entry(out, job.shard.path)[0]
+def _manifest(raw: Path, dataset: str) -> Iterator[dict[str, Any]]:
+    """Path, id, raw shard and row of each usable photo of a dataset, in natural path order."""
+    path = raw / dataset / FILE_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run 'dvc repro ingest@{dataset}' first")
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["path", "id", "shard", "row"], use_threads=False):
+            yield from (row for row in batch.to_pylist() if row["shard"] is not None)
+
+
+def _place(raw: Path, dataset: str, photo: Photo, manifest: Iterator[dict[str, Any]]) -> tuple[str, int]:
+    """Where a photo lies: goes on in the manifest as far as the photo would stand."""
+    key = natural_key(photo.path)
+    for row in manifest:
+        if natural_key(row["path"]) < key:
+            continue
+        if (row["path"], row["id"]) == (photo.path, photo.id):
+            return row["shard"], row["row"]
+        break
+    raise PhotoLostError(
+        f"{dataset}/{photo.path} (id {photo.id}) is in the splits but not in {raw / dataset}: "
+        "run 'dvc repro' so that both come from the same photos"
+    )
 
 
 def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
+    from colorize.data.shard_pixels import make_row  # brings numba, which only making shards needs
+
     with RawReader() as reader:
         for photo, (shard, row) in zip(job.shard.photos, job.places, strict=True):
             name = f"{job.shard.dataset}/{photo.path} (id {photo.id})"
@@ -159,9 +184,9 @@ def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
                 raise PhotoLostError(f"{name}: {error}, but the manifest says it has; ingest again") from error
             if data is None or hashlib.sha256(data).hexdigest() != photo.id:
                 raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
-            rgb = decode(data, images)
-            if isinstance(rgb, Rejection):
+            made = make_row(photo.id, data, job.shard.settings.size, images)
+            if isinstance(made, Rejection):
                 raise PhotoLostError(
-                    f"{name}: accepted at ingest, now refused ({rgb.reason}: {rgb.detail}); run ingest again"
+                    f"{name}: accepted at ingest, now refused ({made.reason}: {made.detail}); run ingest again"
                 )
-            yield make_row(photo.id, rgb, job.shard.settings.size)
+            yield made

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -57,7 +58,7 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
     for row in groups.to_pylist():
         if not row["canonical"]:
             counts["copies"] += 1
-        elif row["status"] != ACCEPTED and row["reason"] not in settings.include_flagged:
+        elif not _is_used(row, settings):
             counts["flagged"] += 1
         else:
             split = split_of(row["split_group"], settings)
@@ -72,3 +73,48 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
         "photos": groups.num_rows,
         **{name: counts[name] for name in ("copies", "flagged", *SPLITS)},
     }
+
+
+def moves(previous: pa.Table, groups: pa.Table, settings: SplitSettings) -> list[dict[str, str]]:
+    """Which pictures were in another split before: groups that were joined by a new photo, or other settings, do that.
+
+    A photo that has become a copy of another counts too: what stays of its picture is in the split of the other one.
+
+    Args:
+        previous: the table of `SCHEMA` that was in force.
+        groups: the table that `dedupe.group` makes now.
+        settings: the `split` section now.
+
+    Returns:
+        `dataset`, `path`, `id`, `from` and `to` of each, in the order of `previous`. Photos that are no longer there,
+        or no longer used, have not moved.
+    """
+    rows = groups.select(["id", "status", "reason", "split_group"]).to_pylist()
+    group_of = {row["id"]: row["split_group"] for row in rows if _is_used(row, settings)}
+    found = []
+    for row in previous.to_pylist():
+        if (group := group_of.get(row["id"])) is not None and (split := split_of(group, settings)) != row["split"]:
+            photo = {name: row[name] for name in ("dataset", "path", "id")}
+            found.append({**photo, "from": row["split"], "to": split})
+    return found
+
+
+def straddling(groups: Iterable[Mapping[str, Any]], splits: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Split groups with photos in more than one split. There must be none: a model would be tested on what it has seen.
+
+    Args:
+        groups: rows with `id` and `split_group`, as `dedupe.group` makes them.
+        splits: rows with `id` and `split`, as `assign` makes them.
+
+    Returns:
+        Names of the split groups, sorted.
+    """
+    group_of = {row["id"]: row["split_group"] for row in groups}
+    seen: defaultdict[str, set[str]] = defaultdict(set)
+    for row in splits:
+        seen[group_of.get(row["id"], row["id"])].add(row["split"])
+    return sorted(group for group, found in seen.items() if len(found) > 1)
+
+
+def _is_used(row: dict[str, Any], settings: SplitSettings) -> bool:
+    return bool(row["status"] == ACCEPTED or row["reason"] in settings.include_flagged)

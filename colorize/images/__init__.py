@@ -68,6 +68,21 @@ class Header:
     profile: Literal["none", "embedded", "broken"]
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A photo as upright sRGB, perhaps with fewer pixels than it has.
+
+    Attributes:
+        pixels: uint8, height x width x 3, C-contiguous.
+        width: of the photo itself, in pixels.
+        height: of the photo itself, in pixels.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+
+
 def read_header(data: bytes, settings: ImageSettings) -> Header | Rejection:
     """Judge a photo by its header: what it is, not what its name says. Nothing is decoded.
 
@@ -92,17 +107,55 @@ def decode(data: bytes, settings: ImageSettings) -> np.ndarray | Rejection:
     Raises:
         MemoryError: there is not enough for the pixels.
     """
+    decoded = _decode(data, settings, None)
+    return decoded if isinstance(decoded, Rejection) else decoded.pixels
+
+
+def decode_reduced(data: bytes, settings: ImageSettings, side: int) -> Decoded | Rejection:
+    """Decode a photo to upright sRGB, a large JPEG to fewer pixels: of each block it takes the low frequencies only.
+
+    All else is as in `decode`: what that refuses is refused, for the same reason.
+
+    Args:
+        data: the file.
+        settings: the `images` section.
+        side: pixels that the shorter side must keep; JPEGs are decoded at the smallest of 1/8, 1/4, 1/2 of their size,
+            rounded up, at which it does.
+
+    Returns:
+        The photo, or the rejection.
+
+    Raises:
+        MemoryError: there is not enough for the pixels.
+    """
+    return _decode(data, settings, side)
+
+
+def _decode(data: bytes, settings: ImageSettings, side: int | None) -> Decoded | Rejection:
     with _pillow(settings):
         opened = _open(data, settings)
         if isinstance(opened, Rejection):
             return opened
         image, header = opened
+        profile = image.info.get("icc_profile")
+        # Pillow turns TIFF files itself, and only them.
+        turn = _UPRIGHT.get(header.orientation) if header.format != "TIFF" else None
+        reduction = 1
         try:
-            decoded = _whole(image, header, data)
-            if header.format != "TIFF":  # Pillow turns TIFF files itself, and only them
-                turn = _UPRIGHT.get(header.orientation)
-                decoded = decoded.transpose(turn) if turn is not None else decoded
-            return np.ascontiguousarray(np.asarray(to_srgb(decoded, image.info.get("icc_profile")), dtype=np.uint8))
+            if header.format == "JPEG":
+                short = min(image.size)
+                reduction = next((by for by in (8, 4, 2) if side is not None and -(-short // by) >= side), 1)
+                pixels = whole_jpeg(data, image.mode, image.size, reduction)
+                if image.mode == "RGB" and not profile and turn is None:
+                    # Most photos; what follows would copy them three times.
+                    return Decoded(pixels, header.width, header.height)
+                decoded = Image.fromarray(pixels, image.mode) if image.mode == "CMYK" else Image.fromarray(pixels)
+            else:
+                decoded = _whole(image, header, data)
+            decoded = decoded.transpose(turn) if turn is not None else decoded
+            pixels = np.ascontiguousarray(np.asarray(to_srgb(decoded, profile), dtype=np.uint8))
+            width, height = (header.width, header.height) if reduction > 1 else pixels.shape[1::-1]
+            return Decoded(pixels, width, height)
         except MemoryError:
             raise
         except UnsupportedPixelsError as error:
@@ -122,7 +175,8 @@ def _open(data: bytes, settings: ImageSettings) -> tuple[Image.Image, Header] | 
         return Rejection("not-an-image", f"the content is none of {allowed}")
     if file_format not in settings.formats:
         return Rejection("format-not-allowed", f"the content is {file_format}; images.formats allows {allowed}")
-    if is_cut(file_format, data):
+    ends = file_format == "JPEG" and data.endswith(b"\xff\xd9")  # most do; it spares a search through all of it
+    if not ends and is_cut(file_format, data):
         return Rejection("truncated", f"the {file_format} is shorter than its header says")
     try:
         canvas = webp_canvas(data) if file_format == "WEBP" else None
@@ -146,16 +200,13 @@ def _open(data: bytes, settings: ImageSettings) -> tuple[Image.Image, Header] | 
 
 
 def _whole(image: Image.Image, header: Header, data: bytes) -> Image.Image:
-    """The decoded pixels of an opened image, all of them.
+    """The decoded pixels of an opened image that is no JPEG, all of them.
 
     Raises:
         DamagedError: some are missing.
         UnsupportedPixelsError: they mean nothing in 8-bit sRGB.
         Exception: whatever else a decoder raises.
     """
-    if header.format == "JPEG":
-        pixels = whole_jpeg(data, image.mode)
-        return Image.fromarray(pixels, image.mode) if image.mode == "CMYK" else Image.fromarray(pixels)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         check_tiff(image, data)
     if header.format != "PNG":

@@ -42,12 +42,14 @@ class DamagedError(ValueError):
         self.reason = reason
 
 
-def whole_jpeg(data: bytes, mode: str) -> NDArray[np.uint8]:
+def whole_jpeg(data: bytes, mode: str, size: tuple[int, int] = (0, 0), reduction: int = 1) -> NDArray[np.uint8]:
     """Decode a JPEG, or say that pixels are missing.
 
     Args:
         data: the file; what follows the first picture is not looked at.
         mode: Pillow's name of its pixels: "L", "RGB" or "CMYK".
+        size: width and height in pixels; only needed for a reduction.
+        reduction: 1, or 2, 4, 8 to decode that fraction of each side, rounded up. All of the file is looked at still.
 
     Returns:
         uint8 of height x width (L) or height x width x 3 or 4, as Pillow decodes them; CMYK has 255 for no ink, as
@@ -58,31 +60,41 @@ def whole_jpeg(data: bytes, mode: str) -> NDArray[np.uint8]:
         OSError, ValueError: Pillow cannot decode it.
     """
     _check_scans(data)
+    # libjpeg-turbo offers all eighths; the smallest that keeps so many pixels is the one that is meant.
+    width, height = (-(-length // reduction) if reduction > 1 else 0 for length in size)
     try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, _COLOUR_SPACE[mode])
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, _COLOUR_SPACE[mode], min_width=width, min_height=height
+        )
     except ValueError as error:
         text = str(error)
         if text.startswith("Premature end") or "premature end" in text:
             raise DamagedError("truncated", text) from error
         if text.startswith(_DAMAGE) and not _PADDING.fullmatch(text):
             raise DamagedError("damaged", text) from error
-        return _decoded_by_pillow(data)
+        return _decoded_by_pillow(data, reduction)
     if mode == "CMYK":
         return 255 - pixels
     return pixels[..., 0] if mode == "L" else pixels
 
 
-def _decoded_by_pillow(data: bytes) -> NDArray[np.uint8]:
+def _decoded_by_pillow(data: bytes, reduction: int) -> NDArray[np.uint8]:
     """Pixels of what simplejpeg cannot read (odd subsampling) or warns of without need (other kinds of warnings).
 
     A picture that lacks nothing stays the same when bytes are added in front of its end.
     """
-    pixels = np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]))
+    pixels = _pillow_pixels(data, reduction)
     end = _end_of_scans(data)
     filled = data[:end] + _FILLING + data[end:]
-    if not np.array_equal(pixels, np.asarray(Image.open(io.BytesIO(filled), formats=["JPEG"]))):
+    if not np.array_equal(pixels, _pillow_pixels(filled, reduction)):
         raise DamagedError("truncated", "the last scan ends before the last pixel")
     return pixels
+
+
+def _pillow_pixels(data: bytes, reduction: int) -> NDArray[np.uint8]:
+    image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    image.draft(None, (image.width // reduction, image.height // reduction))
+    return np.asarray(image)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:

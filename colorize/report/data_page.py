@@ -14,6 +14,7 @@ from PIL import Image
 from colorize.data.manifest import ACCEPTED, FLAGGED, REJECTED, THUMBNAIL_SIDE, read_manifests
 from colorize.data.raw_reader import RawReader
 from colorize.data.sources.listing import Listing
+from colorize.data.splits import straddling
 from colorize.report.pictures import data_uri, thumbnail_of_bytes
 
 SPLITS = ("train", "validation", "test")
@@ -79,13 +80,20 @@ class Group:
 
 @dataclass(slots=True)
 class DataPage:
-    """Everything about the data; what a stage has not made yet is empty."""
+    """Everything about the data; what a stage has not made yet is empty.
+
+    Attributes:
+        split_groups: groups of copies and related photos that must share a split.
+        straddling: how many of them do not; anything but 0 is a fault.
+    """
 
     datasets: list[Dataset] = field(default_factory=list)
     refusals: list[Kind] = field(default_factory=list)
     converted: list[Kind] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     group_counts: dict[str, int] = field(default_factory=dict)
+    split_groups: int = 0
+    straddling: int = 0
     has_groups: bool = False
     has_splits: bool = False
 
@@ -114,6 +122,9 @@ def gather_data(data: Path) -> DataPage:
         decided = "duplicate" if key in copies else split_of.get(key, ACCEPTED)
         outcomes[row["dataset"]][decided if used else row["status"]] += 1
     page.datasets = [_dataset(data, name, counted) for name, counted in outcomes.items()]
+    if groups and splits:
+        page.split_groups = len({row["split_group"] for row in groups})
+        page.straddling = len(straddling(groups, splits))
     page.refusals = _refusals(data / "raw", rows)
     page.converted = _converted(data / "raw", rows)
     members = _duplicate_groups(groups)

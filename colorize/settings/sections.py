@@ -92,20 +92,14 @@ class IngestSettings(Section):
 
 
 class DedupeSettings(Section):
-    """When two photos are the same picture. Codes differ by bits of 64, thumbnails by grey levels of 255."""
+    """Which photos are compared: those whose perceptual codes differ by few of 64 bits."""
 
-    radius: int = Field(12, ge=0, le=32, description="bits by which the codes of copies differ at most")
-    verify_difference: float = Field(16.0, ge=0, description="mean difference of two copies' thumbnails at most")
-    related_difference: float = Field(22.0, ge=0, description="up to here no copies, but kept in one split")
-    related_radius: int = Field(6, ge=0, le=32, description="bits by which the codes of mirrored copies differ at most")
-
-    @model_validator(mode="after")
-    def _copies_are_related(self) -> DedupeSettings:
-        if self.related_difference < self.verify_difference:
-            raise ValueError(
-                f"related_difference {self.related_difference} is below verify_difference {self.verify_difference}"
-            )
-        return self
+    radius: int = Field(11, ge=0, le=16, description="bits between the codes of two pictures at most")
+    window_radius: int = Field(
+        6, ge=0, le=16, description="between those of one and of a part of 90 or 95 % of another"
+    )
+    part_radius: int = Field(6, ge=0, le=16, description="between those of the same part of 70 % of both")
+    turned_radius: int = Field(4, ge=0, le=16, description="between those of one and of another, mirrored or turned")
 
 
 class SplitSettings(Section):

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import random
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from colorize.data.dedupe import candidate_pairs, differences, group
-from colorize.data.hashing import mirrored_code, perceptual_code
+from colorize.data.dedupe import SCHEMA as GROUPS
+from colorize.data.dedupe import group
+from colorize.data.description import FIELDS
+from colorize.data.hashing import describe, packed
+from colorize.data.likeness import COPY, OTHER, RELATED, compare, features_of
 from colorize.data.manifest import SCHEMA
 from colorize.settings.sections import DedupeSettings
 
 SETTINGS = DedupeSettings()
 
 
-def thumb(seed: int) -> np.ndarray:
-    """A 32x32 picture with large shapes; seeds give unrelated pictures."""
-    noise = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 6), dtype=np.uint8))
-    return np.asarray(noise.resize((32, 32), Image.Resampling.BICUBIC))
+@lru_cache(maxsize=64)
+def picture(seed: int) -> np.ndarray:
+    """A colour picture with shapes of all sizes; seeds give unrelated pictures."""
+    generator = np.random.default_rng(seed)
+    total = np.zeros((96, 128, 3))
+    for cells, weight in ((4, 0.5), (9, 0.3), (24, 0.2)):
+        noise = Image.fromarray(generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        total += weight * np.asarray(noise.resize((128, 96), Image.Resampling.BICUBIC), dtype=float)
+    return np.rint(total).astype(np.uint8)
 
 
-def row(path: str, small: np.ndarray, pixels: int = 100, status: str = "accepted", **more: Any) -> dict[str, Any]:
+def row(path: str, rgb: np.ndarray, pixels: int = 100, status: str = "accepted", **more: Any) -> dict[str, Any]:
     if status == "rejected":
         return {"dataset": "set", "path": path, "status": status, "reason": "truncated"}
     return {
@@ -37,73 +43,46 @@ def row(path: str, small: np.ndarray, pixels: int = 100, status: str = "accepted
         "status": status,
         "width": pixels,
         "height": 1,
-        "code": perceptual_code(small),
-        "mirrored_code": mirrored_code(small),
-        "thumbnail": np.ascontiguousarray(small).tobytes(),
+        **packed(describe(np.ascontiguousarray(rgb))),
         **more,
     }
 
 
 def grouped(rows: list[dict[str, Any]], using: DedupeSettings = SETTINGS) -> tuple[dict[str, dict[str, Any]], dict]:
     table, counts = group(pa.Table.from_pylist(rows, schema=SCHEMA), using)
-    assert counts["photos"] == counts["canonical"] + counts["exact_copies"] + counts["near_copies"]
-    return {found["path"]: found for found in table.to_pylist()}, counts
+    assert table.schema == GROUPS
+    assert counts["photos"] == counts["canonical"] + counts["exact_copies"] + counts["near_copies"] == len(table)
+    found = table.to_pylist()
+    assert sum(entry["canonical"] for entry in found) == counts["canonical"]
+    assert {entry["duplicate_group"] for entry in found} == {entry["id"] for entry in found if entry["canonical"]}
+    assert len({entry["split_group"] for entry in found}) == counts["split_groups"]
+    return {entry["path"]: entry for entry in found}, counts
 
 
 def mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     return np.rint(a * (1 - share) + b * share).astype(np.uint8)
 
 
-@given(st.integers(0, 2**32), st.integers(0, 70), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
-def test_candidates_are_those_of_brute_force(seed: int, number: int, radius: int) -> None:
-    generator = np.random.default_rng(seed)
-    # Few distinct bits, so that there are pairs at every distance.
-    codes = generator.integers(0, 2**16, number, dtype=np.uint64) * np.uint64(0x0001_0001_0000_0001)
-    others = generator.integers(0, 2**16, number, dtype=np.uint64) * np.uint64(0x0001_0001_0000_0001)
-    for second in (codes, others):
-        found = [tuple(pair) for block in candidate_pairs(codes, second, radius) for pair in block.tolist()]
-        expected = [
-            (i, j)
-            for i in range(number)
-            for j in range(i + 1, number)
-            if (int(codes[i]) ^ int(second[j])).bit_count() <= radius
-        ]
-        assert found == expected
+def likeness(one: np.ndarray, other: np.ndarray) -> int:
+    table = pa.Table.from_pylist([row("1", one), row("2", other)], schema=SCHEMA)
+    return int(compare(features_of(table.select(list(FIELDS))), 0, 1, 0))
 
 
-def test_candidates_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = np.random.default_rng(1).integers(0, 2**10, 100, dtype=np.uint64)
-    whole = np.concatenate(list(candidate_pairs(codes, codes, 2)))
-    monkeypatch.setattr("colorize.data.dedupe._DISTANCES_AT_ONCE", 700)
-    assert np.array_equal(np.concatenate(list(candidate_pairs(codes, codes, 2))), whole)
-
-
-def test_brightness_and_contrast_do_not_count_but_content_does() -> None:
-    one, other = thumb(1), thumb(2)
-    duller = (one * 0.5 + 70).astype(np.uint8)
-    flat = np.full((32, 32), 90, np.uint8)
-    values = differences(
-        np.stack([one, one, one, flat]).reshape(4, -1), np.stack([one, duller, other, flat]).reshape(4, -1)
-    )
-    assert values[0] == 0
-    assert values[1] < 2
-    assert values[2] > 40
-    assert values[3] == np.inf
+def grey(rgb: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(rgb).convert("L").convert("RGB"))
 
 
 def test_dark_photos_of_other_things_are_no_copies() -> None:
     # Faint structure in the dark: a few grey levels apart everywhere, whatever they show.
-    dark = [(thumb(seed) // 40).astype(np.uint8) for seed in range(40)]
-    found, counts = grouped([row(f"{i}.jpg", small) for i, small in enumerate(dark)])
+    dark = [picture(seed) // 20 for seed in range(40)]
+    found, counts = grouped([row(f"{i}.jpg", rgb) for i, rgb in enumerate(dark)])
     assert counts["near_copies"] == 0
     assert len({entry["split_group"] for entry in found.values()}) == 40
 
 
 def test_exact_copies_keep_the_first() -> None:
-    small = thumb(1)
     same = {"id": "a" * 64}
-    rows = [row("10.jpg", small, **same), row("9.jpg", small, **same), row("other.jpg", thumb(2))]
+    rows = [row("10.jpg", picture(1), **same), row("9.jpg", picture(1), **same), row("other.jpg", picture(2))]
     found, counts = grouped(rows)
     assert list(found) == ["9.jpg", "10.jpg", "other.jpg"]
     assert [entry["canonical"] for entry in found.values()] == [True, False, True]
@@ -112,82 +91,111 @@ def test_exact_copies_keep_the_first() -> None:
 
 
 def test_near_copies_keep_the_largest_then_the_smallest_id() -> None:
-    small = thumb(1)
     rows = [
-        row("small.jpg", small, pixels=50),
-        row("large-b.jpg", small, pixels=200, id="b" * 64),
-        row("large-a.jpg", mix(small, thumb(2), 0.02), pixels=200, id="a" * 64),
+        row("small.jpg", picture(1), pixels=50),
+        row("large-b.jpg", picture(1), pixels=200, id="b" * 64),
+        row("large-a.jpg", mix(picture(1), picture(2), 0.02), pixels=200, id="a" * 64),
+        row("again.jpg", picture(1), pixels=200, id="b" * 64),
     ]
     found, counts = grouped(rows)
     assert {path for path, entry in found.items() if entry["canonical"]} == {"large-a.jpg"}
     assert {entry["duplicate_group"] for entry in found.values()} == {"a" * 64}
     assert counts["near_copies"] == 2
+    assert counts["exact_copies"] == 1
 
 
-def test_chains_do_not_swallow_but_share_a_split() -> None:
-    a, b = thumb(1), thumb(2)
+def test_copies_cut_and_framed_are_found() -> None:
+    photo = picture(3)
+    framed = np.pad(photo, ((8, 8), (8, 8), (0, 0)), constant_values=255)
+    rows = [row("photo.jpg", photo, 900), row("cut.jpg", photo[4:, 3:-3]), row("framed.jpg", framed)]
+    rows += [row(f"{seed}.jpg", picture(seed)) for seed in range(10, 20)]
+    found, counts = grouped(rows)
+    assert {found[path]["duplicate_group"] for path in ("cut.jpg", "framed.jpg")} == {found["photo.jpg"]["id"]}
+    assert counts["near_copies"] == 2
+
+
+def test_chains_do_not_swallow() -> None:
     # Each step is a copy of the one before; the ends are different pictures.
-    chain = [mix(a, b, share) for share in np.linspace(0, 1, 17)]
-    found, counts = grouped([row(f"{i:02d}.jpg", small, pixels=100 - i) for i, small in enumerate(chain)])
+    chain = [mix(picture(1), picture(2), share) for share in np.linspace(0, 1, 25)]
+    found, counts = grouped([row(f"{i:02d}.jpg", rgb, pixels=100 - i) for i, rgb in enumerate(chain)])
     assert counts["canonical"] > 2
     assert counts["near_copies"] > 2
-    assert len({entry["split_group"] for entry in found.values()}) == 1
+    assert likeness(chain[0], chain[-1]) == OTHER
     by_id = {entry["id"]: path for path, entry in found.items()}
     for path, entry in found.items():
-        leader = chain[int(by_id[entry["duplicate_group"]][:2])]
-        distance = differences(chain[int(path[:2])].reshape(1, -1), leader.reshape(1, -1))
-        assert distance[0] <= SETTINGS.verify_difference
+        leader = by_id[entry["duplicate_group"]]
+        assert likeness(chain[int(leader[:2])], chain[int(path[:2])]) == COPY
+        assert found[leader]["split_group"] == entry["split_group"]
 
 
-def test_mirrored_grey_and_similar_photos_are_kept_in_one_split() -> None:
-    small = thumb(1)
-    similar = next(
-        mixed
-        for share in np.linspace(0.05, 0.6, 200)
-        if differences((mixed := mix(small, thumb(5), share)).reshape(1, -1), small.reshape(1, -1))[0] > 17
-    )
+def test_turned_grey_and_similar_photos_are_kept_in_one_split() -> None:
+    photo = picture(1)
+    similar = photo[..., ::-1]  # in other colours
+    assert likeness(photo, similar) == RELATED
     rows = [
-        row("photo.jpg", small),
-        row("mirrored.jpg", small[:, ::-1]),
-        row("grey.jpg", small, pixels=999, status="flagged"),
+        row("photo.jpg", photo),
+        row("mirrored.jpg", photo[:, ::-1]),
+        row("turned.jpg", np.rot90(photo)),
+        row("grey.jpg", grey(photo), pixels=999, status="flagged"),
         row("similar.jpg", similar),
-        row("other.jpg", thumb(3)),
+        row("other.jpg", picture(3)),
     ]
     found, counts = grouped(rows)
     assert all(entry["canonical"] for entry in found.values())
     groups = {path: entry["split_group"] for path, entry in found.items()}
-    assert len({groups[path] for path in ("photo.jpg", "mirrored.jpg", "grey.jpg", "similar.jpg")}) == 1
+    assert len({group for path, group in groups.items() if path != "other.jpg"}) == 1
     assert groups["other.jpg"] != groups["photo.jpg"]
     assert groups["photo.jpg"] == min(found[path]["id"] for path in groups if path != "other.jpg")
-    assert counts["mirrored_pairs"] >= 1
+    assert counts["turned_pairs"] >= 2
     assert counts["grey_copy_pairs"] >= 1
     assert counts["similar_pairs"] >= 1
 
 
+def test_what_was_flagged_may_be_a_copy_of_what_was_not() -> None:
+    pale = mix(grey(picture(1)), picture(1), 0.1)
+    rows = [row("pale.jpg", pale), row("paler.jpg", mix(grey(picture(1)), pale, 0.8), status="flagged", reason="grey")]
+    assert grouped(rows)[1]["near_copies"] == 1
+
+
+def test_a_photo_that_lost_its_colours_is_no_copy() -> None:
+    rows = [row("photo.jpg", picture(1)), row("grey.jpg", grey(picture(1)), status="flagged", reason="grey")]
+    found, counts = grouped(rows)
+    assert counts["near_copies"] == 0
+    assert counts["grey_copy_pairs"] == 1
+    assert found["photo.jpg"]["split_group"] == found["grey.jpg"]["split_group"]
+
+
 def test_a_symmetric_photo_is_not_its_own_mirror_copy() -> None:
-    half = thumb(1)[:, :16]
-    assert grouped([row("1.jpg", np.concatenate([half, half[:, ::-1]], axis=1))])[1]["mirrored_pairs"] == 0
+    half = picture(1)[:, :64]
+    assert grouped([row("1.jpg", np.concatenate([half, half[:, ::-1]], axis=1))])[1]["turned_pairs"] == 0
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    pictures = [thumb(seed) for seed in range(6)]
     rows = [
-        row(f"{i}-{k}.jpg", mix(pictures[i], pictures[(i + 1) % 6], 0.06 * k), pixels=100 + k % 2)
+        row(f"{i}-{k}.jpg", mix(picture(i), picture((i + 1) % 6), 0.06 * k), pixels=100 + k % 2)
         for i in range(6)
         for k in range(5)
     ]
-    rows += [row("copy.jpg", pictures[0], id=rows[0]["id"]), row("grey.jpg", pictures[2], status="flagged")]
+    rows += [row("copy.jpg", picture(0), id=rows[0]["id"]), row("grey.jpg", grey(picture(2)), status="flagged")]
+    rows += [row(f"turned-{i}.jpg", np.rot90(picture(i), i)) for i in range(1, 4)]
     expected = grouped(rows)
+    assert expected[1]["near_copies"] > 5
     for seed in range(5):
         assert grouped(random.Random(seed).sample(rows, len(rows))) == expected
 
 
+def test_rows_come_in_natural_order_whatever_is_in_them() -> None:
+    rows = [row(f"{number}.jpg", picture(number % 3), pixels=number) for number in (10, 9, 100, 1)]
+    rows.append(row("0.jpg", picture(4)) | {"dataset": "another"})
+    assert list(grouped(rows)[0]) == ["0.jpg", "1.jpg", "9.jpg", "10.jpg", "100.jpg"]
+
+
 def test_rejected_rows_take_no_part() -> None:
-    found, counts = grouped([row("1.jpg", thumb(1)), row("2.jpg", thumb(1), status="rejected")])
+    found, counts = grouped([row("1.jpg", picture(1)), row("2.jpg", picture(1), status="rejected")])
     assert list(found) == ["1.jpg"]
     assert counts["photos"] == 1
 
 
 def test_nothing_to_group() -> None:
     assert grouped([])[1]["photos"] == 0
-    assert grouped([row("2.jpg", thumb(1), status="rejected")])[1]["split_groups"] == 0
+    assert grouped([row("2.jpg", picture(1), status="rejected")])[1]["split_groups"] == 0

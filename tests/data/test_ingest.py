@@ -116,7 +116,7 @@ def test_every_photo_is_accounted_for(folder: Path, tmp_path: Path) -> None:
     assert {path: rows[path]["reason"] for path in BROKEN} == BROKEN
     for path in BROKEN:
         assert rows[path]["shard"] is None
-        assert rows[path]["code"] is None
+        assert rows[path]["codes"] is None
         assert rows[path]["detail"]
     turned = rows["b-turned.jpg"]
     assert (turned["width"], turned["height"], turned["orientation"]) == (40, 60, 6)

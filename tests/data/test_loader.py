@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -186,6 +187,55 @@ def test_resuming_in_mid_epoch_on_another_number_of_workers(lab: Path, start: in
     assert_same([joined(slices) for slices in rest], whole[start:])
 
 
+def global_batches(
+    lab: Path, world: int, workers: int, *, seed: int, epoch: int, start: int = 0, batch_size: int = 16
+) -> list[Batch]:
+    """What all workers of a run see together."""
+    loaders = [
+        Loader(lab, "train", batch_size, seed, rank=rank, world_size=world, flip=True, workers=workers)
+        for rank in range(world)
+    ]
+    return [joined(parts) for parts in zip(*(loader.batches(epoch, start) for loader in loaders), strict=True)]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("world", [1, 2, 3, 4, 6, 8])
+def test_worlds_workers_seeds_and_epochs(lab: Path, world: int, workers: int) -> None:
+    every = sorted(identity(s, d, n) for (s, d), count in PHOTOS.items() if s == "train" for n in range(count))
+    orders = set()
+    for seed in (1, 2):
+        for epoch in (0, 1, 7):
+            seen = global_batches(lab, world, workers, seed=seed, epoch=epoch)
+            assert_same(seen, list(Loader(lab, "train", 16, seed, flip=True).batches(epoch)))
+            names = [name for batch in seen for name in batch.ids]
+            assert sorted(names) == every
+            orders.add(tuple(names))
+    assert len(orders) == 6
+
+
+def test_random_resumes_with_a_changed_world(lab: Path) -> None:
+    """50 runs that stop somewhere and go on with another number of processes and threads: as if nothing had been."""
+    chance = random.Random(4)
+    for _ in range(50):
+        first, second = chance.sample([1, 2, 3, 4, 6, 8], 2)
+        size, seed, epoch = chance.choice([5, 16, 40]), chance.randrange(2**32), chance.randrange(100)
+        whole = list(Loader(lab, "train", size, seed, flip=True).batches(epoch))
+        start = chance.randrange(len(whole) + 1)
+        run = {"seed": seed, "epoch": epoch, "batch_size": size}
+        before = global_batches(lab, first, chance.randrange(3), **run)[:start]
+        after = global_batches(lab, second, chance.randrange(3), start=start, **run)
+        assert_same(before + after, whole)
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4"])
+def test_threads_share_what_they_read(tmp_path: Path, compression: str) -> None:
+    """More row groups than a window, small batches, many threads: values leave the cache while others use them."""
+    settings = ShardSettings(size=16, rows=12, row_group=1, compression=compression)
+    folder = write_lab(tmp_path, settings, {("train", "birds"): 300})
+    alone = list(Loader(folder, "train", 7, 3, flip=True, workers=0).batches(2))
+    assert_same(list(Loader(folder, "train", 7, 3, flip=True, workers=8).batches(2)), alone)
+
+
 def test_mirroring_is_by_seed_epoch_and_id(lab: Path) -> None:
     counts = []
     for epoch in range(3):
@@ -238,6 +288,8 @@ def test_wrong_arguments_are_named(lab: Path, tmp_path: Path) -> None:
         Loader(lab, "train", 0, 1)
     with pytest.raises(ValueError, match="rank is 2: expected 0 to 1"):
         Loader(lab, "train", 4, 1, rank=2, world_size=2)
+    with pytest.raises(ValueError, match="workers is -1: expected at least 0"):
+        Loader(lab, "train", 4, 1, workers=-1)
     with pytest.raises(ValueError, match="start is 99: an epoch has 26 global batches"):
         Loader(lab, "train", 4, 1).batches(0, 99)
     with pytest.raises(ValueError, match=r"index\.json is missing: run 'dvc repro shard'"):
@@ -254,14 +306,15 @@ def test_a_damaged_shard_is_named(tmp_path: Path, damage: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_memory_is_flat_over_an_epoch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_is_flat_over_an_epoch(tmp_path: Path, workers: int) -> None:
     """200 MiB of shards, read twice: what the process holds itself does not grow with them."""
     photos = {("train", f"set{number}"): 256 for number in range(4)}
     write_lab(tmp_path, ShardSettings(size=256, rows=128, row_group=16, compression="none"), photos)
     process = psutil.Process(os.getpid())
     held = []
     for epoch in range(2):
-        for _ in Loader(tmp_path, "train", 32, 1, flip=True).batches(epoch):
+        for _ in Loader(tmp_path, "train", 32, 1, flip=True, workers=workers).batches(epoch):
             memory = process.memory_info()
             held.append((memory.rss - memory.shared) / 2**20)
     assert max(held) - held[0] < 64

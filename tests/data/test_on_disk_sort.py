@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from colorize.data.sources.on_disk_sort import sorted_on_disk
+from colorize.data.on_disk_sort import sorted_on_disk
 
 FULL_DISK = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from colorize.data.sources.on_disk_sort import sorted_on_disk
+from colorize.data.on_disk_sort import sorted_on_disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     with sorted_on_disk((str(i).encode(), "x" * 1000) for i in range(100_000)) as rows:

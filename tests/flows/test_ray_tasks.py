@@ -187,7 +187,7 @@ with Sandbox(eval, 20, 2**30) as ours:
     assert list(map_ordered(exec, [code] * 2, chunk=1)) == [None] * 2
 
 
-def test_ingest_writes_the_same_bytes(cluster: Any, tmp_path: Path) -> None:
+def test_ingest_and_shard_write_the_same_bytes(cluster: Any, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     generator = np.random.default_rng(1)
@@ -199,15 +199,22 @@ def test_ingest_writes_the_same_bytes(cluster: Any, tmp_path: Path) -> None:
     for where in ("here", "cluster"):
         project = tmp_path / where
         project.mkdir()
-        settings = {"datasets": {"some": {"source": photos.as_uri()}}, "ingest": {"shard_photos": 8}}
+        settings = {
+            "datasets": {"some": {"source": photos.as_uri()}},
+            "ingest": {"shard_photos": 8},
+            "shards": {"size": 32, "rows": 8, "row_group": 4},
+        }
         (project / "params.yaml").write_text(json.dumps(settings))
         (project / "removed.jsonl").touch()
         environment = dict(os.environ)
         if where == "here":
             del environment["RAY_ADDRESS"]
-        for stage in ("stages.sources", "stages.ingest"):
-            subprocess.run([sys.executable, "-m", stage, "some"], cwd=project, env=environment, check=True)
-        files = sorted((project / "data").rglob("*.parquet"))
+        for stage in (["sources", "some"], ["ingest", "some"], ["dedupe"], ["split"], ["shard"]):
+            command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
+            subprocess.run(command, cwd=project, env=environment, check=True)
+        files = sorted(path for path in (project / "data").rglob("*") if path.is_file())
         written[where] = {path.relative_to(project): path.read_bytes() for path in files}
-    assert len(written["here"]) >= 9  # the listing, the manifest and the parts
+    parts = [path.parts[1] for path in written["here"] if path.name.startswith("part-")]
+    assert parts.count("raw") >= 7
+    assert parts.count("lab") >= 7
     assert written["here"] == written["cluster"]

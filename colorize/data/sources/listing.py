@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorize.data.manifest import natural_key
+from colorize.data.on_disk_sort import sorted_on_disk
 from colorize.data.sources import Entry, Source, SourceError
 from colorize.data.sources.layouts import is_photo, note_of
-from colorize.data.sources.on_disk_sort import sorted_on_disk
 from colorize.progress import track
 from colorize.settings.sections import DatasetSettings, Layout
 from colorize.storage import atomic_path
