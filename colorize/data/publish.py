@@ -16,7 +16,8 @@ from typing import Final
 from colorize.data.shard_index import INDEX, read_index
 from colorize.data.statistics import load_statistics
 from colorize.progress import track
-from colorize.storage import S3, StorageError, Store, open_store, sha256_file
+from colorize.storage import sha256_file
+from colorize.stores import S3, StorageError, Store, open_store
 
 STATISTICS = "statistics.json"
 _DIGITS: Final = 16

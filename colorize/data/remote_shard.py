@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from colorize.data.shard_file import RowGroup
-from colorize.object_store import open_object, reading
+from colorize.stores.s3 import open_object, reading
 
 
 class RemoteShard:

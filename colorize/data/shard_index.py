@@ -53,7 +53,7 @@ def read_index(folder: Path | str) -> dict[str, Any]:
 
 
 def _read_published(address: str) -> dict[str, Any]:
-    from colorize.object_store import open_object, reading
+    from colorize.stores.s3 import open_object, reading
 
     try:
         file = open_object(address)

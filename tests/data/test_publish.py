@@ -22,7 +22,6 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 from moto.server import ThreadedMotoServer
 
-from colorize import object_store
 from colorize.commands import main
 from colorize.data.loader import Batch, Loader
 from colorize.data.publish import Published, publish
@@ -32,7 +31,9 @@ from colorize.data.shard_plan import Photo, ShardPlan, cut
 from colorize.data.sources import s3
 from colorize.data.statistics import gather
 from colorize.settings.sections import ShardSettings
-from colorize.storage import open_store, sha256_file, write_json
+from colorize.storage import sha256_file, write_json
+from colorize.stores import open_store
+from colorize.stores import s3 as s3_store
 
 PHOTOS = {("train", "birds"): 37, ("train", "trees"): 64, ("test", "birds"): 9}
 RACERS = 8
@@ -75,7 +76,7 @@ def server() -> Iterator[str]:
 def forget() -> None:
     """What processes keep of the store."""
     s3._make_client.cache_clear()
-    object_store._filesystem.cache_clear()
+    s3_store._filesystem.cache_clear()
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_killed_and_run_again(client: Any, bucket: str, lab: Path, repository: P
 
 
 def test_large_files_go_in_parts(client: Any, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "_PART", 5 * 2**20)
+    monkeypatch.setattr(s3_store, "_PART", 5 * 2**20)
     file = tmp_path / "large.bin"
     file.write_bytes(random.Random(1).randbytes(11 * 2**20))
     store = open_store(f"s3://{bucket}")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 # new architecture's settings would ingest all photos again. (So params.yaml must spell every value out: tested below.)
 SETTINGS = Path("colorize/settings")
 # Imported when an s3:// address is opened: no stage writes or reads one as its input or output.
-STORE = Path("colorize/object_store.py")
+STORE = Path("colorize/stores/s3.py")
 STAGES = {
     name: stage.get("do", stage)
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()

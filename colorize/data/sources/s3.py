@@ -128,7 +128,7 @@ class S3Source:
         key = f"{self.prefix}/{entry.path}" if self.prefix else entry.path
         damages: Counter[str] = Counter()
         try:
-            return with_retries(lambda: self._get(key, entry, damages), f"s3://{self.bucket}/{key}", _is_transient)
+            return with_retries(lambda: self._get(key, entry, damages), f"s3://{self.bucket}/{key}", is_transient)
         except ClientError as error:
             raise _refusal_of_object(self, error.response) from error
         except BotoCoreError as error:
@@ -163,7 +163,7 @@ class S3Source:
             return page
 
         try:
-            return with_retries(get, f"the listing of {self}", _is_transient)
+            return with_retries(get, f"the listing of {self}", is_transient)
         except ClientError as error:
             raise _refusal(self, error.response) from error
         except BotoCoreError as error:
@@ -230,7 +230,8 @@ def _entry(item: dict[str, Any], path: str) -> Entry:
     return Entry(path, item["Size"], version)
 
 
-def _is_transient(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may be answered if it is sent again."""
     from botocore.exceptions import (
         ClientError,
         ConnectionError,

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from colorize.data.sources.s3 import S3Source, client
-from colorize.data.sources.s3 import _is_transient as is_transient
+from colorize.data.sources.s3 import S3Source, client, is_transient
 from colorize.retry import with_retries
-from colorize.storage import S3, StorageError, Stored, check_bytes
+from colorize.stores import S3, StorageError, Stored, check_bytes
 
 _PART: Final = 2**24  # bytes; larger files go up in parts, of which S3 takes 10,000
 _EXISTS: Final = 412  # precondition failed: somebody else has created it
