@@ -16,6 +16,7 @@ import csv
 import hashlib
 import io
 import random
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from typing import Any
 
 import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+from pyarrow.dataset import dataset
 
 from colorize.data.dedupe import group
 from colorize.data.description import FIELDS
@@ -247,7 +249,8 @@ def main() -> None:
     rows = list(track(map_ordered(partial(looked_at, arguments.seed), copies, chunk=16), "look", len(copies)))
     usable = [(copy, row) for copy, row in zip(copies, rows, strict=True) if row["usable"]]
     table = pa.Table.from_pylist([row for _, row in usable], schema=SCHEMA)
-    groups, counts = group(table, load_settings().dedupe)
+    with tempfile.TemporaryDirectory() as scratch:
+        groups, counts = group(dataset(table), load_settings().dedupe, Path(scratch))
     report(usable, groups.to_pylist(), arguments.known)
     print(counts)
 

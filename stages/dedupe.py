@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from colorize.data.dedupe import group
-from colorize.data.manifest import read_manifests
+from colorize.data.manifest import open_manifests
 from colorize.settings import Settings
 from colorize.storage import atomic_path, write_json
 from stages import _shell
@@ -15,11 +15,12 @@ from stages import _shell
 
 def main(settings: Settings) -> None:
     """Write `data/groups.parquet` and its counts."""
-    manifests = read_manifests(Path("data/raw"), sorted(settings.datasets))
-    groups, counts = group(manifests, settings.dedupe)
+    photos = open_manifests(Path("data/raw"), sorted(settings.datasets))
+    groups, counts = group(photos, settings.dedupe, scratch=Path("data"))
     with atomic_path(Path("data/groups.parquet")) as temporary:
-        pq.write_table(groups, temporary, compression="none")
-    counts = {"listed": manifests.num_rows, "rejected": manifests.num_rows - groups.num_rows, **counts}
+        pq.write_table(groups, temporary, compression="none", row_group_size=4096)
+    listed = photos.count_rows()
+    counts = {"listed": listed, "rejected": listed - groups.num_rows, **counts}
     write_json(Path("reports/metrics/data/dedupe.json"), counts)
     _shell.say("dedupe", counts)
 

@@ -46,16 +46,18 @@ def dedupe(
     more only neighbours in the order of their names, without copies; "rejected" files with "reason" and "detail";
     "counts". Paths are relative to the folder.
     """
+    from pyarrow.dataset import dataset as in_memory
+
     from colorize.data.dedupe import group
 
     if sheet is not None and sheet.is_dir():
         raise ValueError(f"{safe(sheet)} is a folder; name an HTML file to write")
     rules = Rules.of_the_project(find_root)
     # A compressed tar has to be expanded to be read; $TMPDIR says where.
-    with tempfile.TemporaryDirectory(prefix="colorize-") as downloads:
-        files = find_files(path, rules.archives, Path(downloads))
+    with tempfile.TemporaryDirectory(prefix="colorize-") as scratch:
+        files = find_files(path, rules.archives, Path(scratch))
         photos = _judged(files, rules)
-        found = findings(photos, *group(photos, rules.dedupe))
+        found = findings(photos, *group(in_memory(photos), rules.dedupe, scratch=Path(scratch)))
         if as_json:
             json.dump({"path": text_of(path), **found.answer()}, sys.stdout, indent=1, allow_nan=False)
             print()

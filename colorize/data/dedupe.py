@@ -7,17 +7,20 @@ picture never is on both sides of a split.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow.dataset import Dataset
 
 from colorize.data.description import FIELDS
 from colorize.data.grouping import Radii, components, group_pictures
 from colorize.data.likeness import compare, features_of
-from colorize.data.manifest import ACCEPTED, REJECTED, natural_key
+from colorize.data.manifest import ACCEPTED, REJECTED, natural_key, read_batches
+from colorize.data.manifest import SCHEMA as MANIFEST
 from colorize.settings.sections import DedupeSettings
 
 SCHEMA: Final = pa.schema(
@@ -33,9 +36,10 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _ROW: Final = ("dataset", "path", "id", "status", "reason")
+_READ: Final = pa.schema([MANIFEST.field(name) for name in (*_ROW, "width", "height")])
 
 
-def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict[str, Any]]:
+def group(photos: Dataset, settings: DedupeSettings, scratch: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Group all photos of all datasets.
 
     A photo joins the group of a canonical photo only if it is a copy of that very photo (of the first of several such),
@@ -44,8 +48,9 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
     result does not depend on the order of the rows.
 
     Args:
-        manifests: rows of the manifests; rejected ones take no part.
+        photos: rows of manifests; rejected ones take no part.
         settings: the `dedupe` section.
+        scratch: folder for what does not have to be in memory, 2.5 KB a photo; nothing stays there.
 
     Returns:
         The table of `SCHEMA`, sorted by dataset and natural path, and counts. Photos = canonical + exact copies + near
@@ -53,14 +58,15 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
         ones, and copies without colour. `compared` are pairs of pictures; `crowded` are pictures that had so many
         others near them that only the nearest were compared.
     """
-    decoded = manifests.select([*_ROW, "width", "height", *FIELDS])
-    decoded = decoded.filter(pc.not_equal(decoded["status"], REJECTED))
-    first, picture = _distinct(decoded)
-    ids = decoded["id"].take(pa.array(first)).combine_chunks()
-    accepted = pc.equal(decoded["status"], ACCEPTED).to_numpy()[first]
-    features = features_of(decoded.select(list(FIELDS)).take(pa.array(first)))
-    rows = decoded.select(list(_ROW))
-    del decoded
+    rows = pa.Table.from_batches(read_batches(photos, _READ.names), _READ)
+    decoded = pc.not_equal(rows["status"], REJECTED)
+    places = np.full(len(rows), -1, np.int64)
+    rows = rows.filter(decoded)
+    first, picture = _distinct(rows)
+    places[np.flatnonzero(decoded.to_numpy())[first]] = np.arange(len(first))
+    features = features_of(read_batches(photos, list(FIELDS)), places, scratch)
+    ids = rows["id"].take(pa.array(first)).combine_chunks()
+    accepted = pc.equal(rows["status"], ACCEPTED).to_numpy()[first]
 
     radii = Radii(settings.radius, settings.window_radius, settings.part_radius, settings.turned_radius)
     found = group_pictures(features, compare, radii)
@@ -69,7 +75,7 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
     leads = found.leader == np.arange(number)
     copies = np.stack([found.leader, np.arange(number)], axis=1)
     representative = _smallest(components(number, np.concatenate([copies, found.related])), ids)
-    order = np.array(_reading_order(rows), dtype=np.int64)
+    order = _reading_order(rows)
     picture = picture[order]
     seen = np.zeros(len(order), bool)
     seen[np.unique(picture, return_index=True)[1]] = True
@@ -78,8 +84,9 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
         "canonical": pa.array(seen & leads[picture]),
         "split_group": ids.take(pa.array(representative[picture])),
     }
-    columns = rows.take(pa.array(order)).to_pydict() | groups
-    table = pa.table([columns[field.name] for field in SCHEMA], schema=SCHEMA)
+    rows = rows.select(list(_ROW)).take(pa.array(order))
+    columns = [groups[field.name] if field.name in groups else rows[field.name] for field in SCHEMA]
+    table = pa.table(columns, schema=SCHEMA)
     grey = (accepted[found.related[:, 0]] != accepted[found.related[:, 1]]) & (found.turns == 0)
     sizes = np.bincount(found.leader[picture], minlength=number)
     return table, {
@@ -97,10 +104,10 @@ def group(manifests: pa.Table, settings: DedupeSettings) -> tuple[pa.Table, dict
     }
 
 
-def _distinct(decoded: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct(rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A row of each id, in the order of precedence; and for each row the place of its id in that order."""
-    pixels = np.multiply(decoded["width"].to_numpy(), decoded["height"].to_numpy(), dtype=np.int64)
-    keys = pa.table({"pixels": pixels, "id": decoded["id"]})
+    pixels = np.multiply(rows["width"].to_numpy(), rows["height"].to_numpy(), dtype=np.int64)
+    keys = pa.table({"pixels": pixels, "id": rows["id"]})
     order = pc.sort_indices(keys, [("pixels", "descending"), ("id", "ascending")]).to_numpy().astype(np.int64)
     ordered = keys["id"].take(pa.array(order)).combine_chunks()
     starts = np.ones(len(order), bool)
@@ -111,9 +118,14 @@ def _distinct(decoded: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return order[starts], picture
 
 
-def _reading_order(rows: pa.Table) -> list[int]:
-    datasets, paths = rows["dataset"].to_pylist(), rows["path"].to_pylist()
-    return sorted(range(len(paths)), key=lambda i: (datasets[i], natural_key(paths[i])))
+def _reading_order(rows: pa.Table) -> NDArray[np.int64]:
+    """Places of the rows by dataset, then natural path order."""
+    paths = rows["path"].chunks
+    keys = pa.chunked_array([[natural_key(path) for path in chunk.to_pylist()] for chunk in paths], pa.string())
+    found = pc.sort_indices(
+        pa.table({"dataset": rows["dataset"], "path": keys}), [("dataset", "ascending"), ("path", "ascending")]
+    )
+    return np.asarray(found.to_numpy().astype(np.int64))
 
 
 def _smallest(root: NDArray[np.int64], ids: pa.Array) -> NDArray[np.int64]:

@@ -7,6 +7,9 @@ Sums are of whole numbers, and the rest is done in a fixed order: every machine 
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +19,7 @@ from numpy.typing import NDArray
 from colorize.compiled import compiled
 from colorize.data.agreement import agreement as agreement_of
 from colorize.data.agreement import color_agreement
-from colorize.data.description import CODES, COLOR_SIDE, FIELDS, SIDE, TURNS
+from colorize.data.description import COLOR_SIDE, FIELDS, SIDE
 from colorize.data.hashing import turned
 from colorize.data.overlay import LEVEL, ONE, align, place
 
@@ -46,8 +49,8 @@ class Features(NamedTuple):
     Attributes:
         codes: uint64, N x 17.
         turned: uint64, N x 7: turn k + 1 in column k.
-        thumbnails: uint8, N x 48 x 48.
-        colors: int8, N x 8 x 8 x 2.
+        thumbnails: uint8, N x 48 x 48, perhaps on disk.
+        colors: int8, N x 8 x 8 x 2, perhaps on disk.
         boxes: uint16, N x 4.
     """
 
@@ -58,32 +61,52 @@ class Features(NamedTuple):
     boxes: NDArray[np.uint16]
 
 
-def features_of(table: pa.Table) -> Features:
-    """The features of the rows of a manifest, in their order.
+def features_of(batches: Iterable[pa.RecordBatch], places: NDArray[np.int64], scratch: Path) -> Features:
+    """The features of N rows of manifests: codes in memory, what is only looked at when codes are near in a file.
 
     Args:
-        table: has the columns `colorize.data.hashing.FIELDS`, without nulls.
+        batches: have the columns `colorize.data.description.FIELDS`.
+        places: int64: for each row the photo's place among the features, 0..N-1, each once; or -1 to leave it out.
+        scratch: folder for the file, 2.5 KB a photo; it has no name and is gone with the features.
 
     Raises:
-        ValueError: a photo has none, since it was refused.
+        ValueError: a photo that has a place was refused, so that it has no features.
+        OSError: the folder cannot be written to, or the disk is full.
     """
-    found = []
-    for name, length in FIELDS.items():
-        column = table[name].combine_chunks()
-        if column.null_count:
-            raise ValueError(f"{column.null_count} of {len(column)} photos have no {name}: leave out refused ones")
-        array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-        size = array.type.byte_width * len(array)
-        start = array.type.byte_width * array.offset
-        found.append(np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + size].reshape(-1, length))
-    codes, turned, thumbnails, colors, boxes = found
+    number = int(places.max(initial=-1)) + 1
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        seldom = np.memmap(file, np.uint8, "w+", shape=(max(number, 1), FIELDS["thumbnail"] + FIELDS["colors"]))[
+            :number
+        ]
+    found = {
+        "codes": np.empty((number, FIELDS["codes"]), np.uint8),
+        "turned_codes": np.empty((number, FIELDS["turned_codes"]), np.uint8),
+        "thumbnail": seldom[:, : FIELDS["thumbnail"]],
+        "colors": seldom[:, FIELDS["thumbnail"] :],
+        "box": np.empty((number, FIELDS["box"]), np.uint8),
+    }
+    begin = 0
+    for batch in batches:
+        to = places[begin : begin + len(batch)]
+        begin += len(batch)
+        for name, values in found.items():
+            values[to[to >= 0]] = _bytes_of(batch.column(name).filter(pa.array(to >= 0)), name)
     return Features(
-        np.ascontiguousarray(codes).view("<u8").reshape(-1, CODES),
-        np.ascontiguousarray(turned).view("<u8").reshape(-1, TURNS - 1),
-        thumbnails.reshape(-1, SIDE, SIDE),
-        colors.view(np.int8).reshape(-1, COLOR_SIDE, COLOR_SIDE, 2),
-        np.ascontiguousarray(boxes).view("<u2").reshape(-1, 4),
+        found["codes"].view("<u8"),
+        found["turned_codes"].view("<u8"),
+        found["thumbnail"].reshape(-1, SIDE, SIDE),
+        found["colors"].view(np.int8).reshape(-1, COLOR_SIDE, COLOR_SIDE, 2),
+        found["box"].view("<u2"),
     )
+
+
+def _bytes_of(column: pa.Array, name: str) -> NDArray[np.uint8]:
+    """uint8, N x bytes of the field."""
+    if column.null_count:
+        raise ValueError(f"{column.null_count} of {len(column)} photos have no {name}: leave out refused ones")
+    begin, length = column.offset * FIELDS[name], len(column) * FIELDS[name]
+    values = np.frombuffer(column.buffers()[1] or b"", np.uint8)
+    return values[begin : begin + length].reshape(-1, FIELDS[name])
 
 
 def compare(features: Features, i: int, j: int, turn: int) -> int:

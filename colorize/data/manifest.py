@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow.dataset import Dataset
+from pyarrow.dataset import dataset as parquet_files
 
 from colorize.data.description import FIELDS, SIDE
 
@@ -57,8 +58,8 @@ def _sortable(number: re.Match[str]) -> str:
     return f"\0{chr(1 + len(digits))}{digits}"
 
 
-def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table:
-    """All rows of the manifests below a folder: datasets in order, photos in natural path order.
+def open_manifests(raw: Path, datasets: Sequence[str] | None = None) -> Dataset:
+    """The manifests below a folder, to be read by batches: datasets in order, photos in natural path order.
 
     Args:
         raw: folder with one folder per dataset, each holding `manifest.parquet`.
@@ -69,13 +70,22 @@ def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table
     """
     if datasets is None:
         datasets = sorted(path.parent.name for path in Path(raw).glob(f"*/{FILE_NAME}"))
-    tables = []
-    for dataset in datasets:
-        path = Path(raw) / dataset / FILE_NAME
+    paths = [Path(raw) / dataset / FILE_NAME for dataset in datasets]
+    for dataset, path in zip(datasets, paths, strict=True):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: run 'dvc repro ingest@{dataset}' first")
-        tables.append(pq.read_table(path, schema=SCHEMA))
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    return parquet_files([str(path) for path in paths], schema=SCHEMA, format="parquet")
+
+
+def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table:
+    """All rows of `open_manifests` at once: 3 KB each."""
+    return open_manifests(raw, datasets).to_table(use_threads=False)
+
+
+def read_batches(photos: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Rows of manifests in their order, a few at a time: only those few are in memory."""
+    scan = {"batch_size": 1024, "batch_readahead": 1, "fragment_readahead": 1, "use_threads": False}
+    yield from photos.to_batches(columns=list(columns), **scan)
 
 
 def counts(outcomes: Counter[tuple[str, str | None]]) -> dict[str, Any]:

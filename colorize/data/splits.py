@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from colorize.data.manifest import ACCEPTED
 from colorize.settings.sections import SplitSettings
@@ -16,6 +17,7 @@ TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
+_ROWS_AT_ONCE: Final = 4096  # as dictionaries
 
 SCHEMA: Final = pa.schema(
     [
@@ -54,22 +56,25 @@ def assign(groups: pa.Table, settings: SplitSettings) -> tuple[pa.Table, dict[st
         ValueError: nothing is left to train on.
     """
     counts: Counter[str] = Counter()
-    rows = []
-    for row in groups.to_pylist():
-        if not row["canonical"]:
-            counts["copies"] += 1
-        elif not _is_used(row, settings):
-            counts["flagged"] += 1
-        else:
-            split = split_of(row["split_group"], settings)
-            counts[split] += 1
-            rows.append({"dataset": row["dataset"], "path": row["path"], "id": row["id"], "split": split})
+    batches = [SCHEMA.empty_table()]
+    for some in groups.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        rows = []
+        for row in some.to_pylist():
+            if not row["canonical"]:
+                counts["copies"] += 1
+            elif not _is_used(row, settings):
+                counts["flagged"] += 1
+            else:
+                split = split_of(row["split_group"], settings)
+                counts[split] += 1
+                rows.append({"dataset": row["dataset"], "path": row["path"], "id": row["id"], "split": split})
+        batches.append(pa.Table.from_pylist(rows, schema=SCHEMA))
     if not counts[TRAIN]:
         raise ValueError(
             f"no photo is left to train on: of {groups.num_rows} photos {counts['copies']} are copies, "
             f"{counts['flagged']} are flagged, {counts[VALIDATION]} validate, {counts[TEST]} test; add photos"
         )
-    return pa.Table.from_pylist(rows, schema=SCHEMA), {
+    return pa.concat_tables(batches), {
         "photos": groups.num_rows,
         **{name: counts[name] for name in ("copies", "flagged", *SPLITS)},
     }
@@ -89,13 +94,16 @@ def moves(previous: pa.Table, groups: pa.Table, settings: SplitSettings) -> list
         `dataset`, `path`, `id`, `from` and `to` of each, in the order of `previous`. Photos that are no longer there,
         or no longer used, have not moved.
     """
-    rows = groups.select(["id", "status", "reason", "split_group"]).to_pylist()
-    group_of = {row["id"]: row["split_group"] for row in rows if _is_used(row, settings)}
+    reasons = pa.array(settings.include_flagged, pa.string())
+    used = groups.filter((pc.field("status") == ACCEPTED) | pc.field("reason").isin(reasons))
+    group_of = used["split_group"].take(pc.index_in(previous["id"], used["id"]))
     found = []
-    for row in previous.to_pylist():
-        if (group := group_of.get(row["id"])) is not None and (split := split_of(group, settings)) != row["split"]:
-            photo = {name: row[name] for name in ("dataset", "path", "id")}
-            found.append({**photo, "from": row["split"], "to": split})
+    for some in previous.append_column("split_group", group_of).to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for row in some.to_pylist():
+            group = row["split_group"]
+            if group is not None and (split := split_of(group, settings)) != row["split"]:
+                photo = {name: row[name] for name in ("dataset", "path", "id")}
+                found.append({**photo, "from": row["split"], "to": split})
     return found
 
 

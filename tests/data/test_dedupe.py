@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from pyarrow.dataset import dataset
 
 from colorize.data.dedupe import SCHEMA as GROUPS
 from colorize.data.dedupe import group
-from colorize.data.description import FIELDS
 from colorize.data.hashing import describe, packed
 from colorize.data.likeness import COPY, OTHER, RELATED, compare, features_of
 from colorize.data.manifest import SCHEMA
@@ -49,7 +51,9 @@ def row(path: str, rgb: np.ndarray, pixels: int = 100, status: str = "accepted",
 
 
 def grouped(rows: list[dict[str, Any]], using: DedupeSettings = SETTINGS) -> tuple[dict[str, dict[str, Any]], dict]:
-    table, counts = group(pa.Table.from_pylist(rows, schema=SCHEMA), using)
+    with TemporaryDirectory() as scratch:
+        table, counts = group(dataset(pa.Table.from_pylist(rows, schema=SCHEMA)), using, Path(scratch))
+        assert not list(Path(scratch).iterdir())
     assert table.schema == GROUPS
     assert counts["photos"] == counts["canonical"] + counts["exact_copies"] + counts["near_copies"] == len(table)
     found = table.to_pylist()
@@ -64,8 +68,9 @@ def mix(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> int:
-    table = pa.Table.from_pylist([row("1", one), row("2", other)], schema=SCHEMA)
-    return int(compare(features_of(table.select(list(FIELDS))), 0, 1, 0))
+    batch = pa.RecordBatch.from_pylist([row("1", one), row("2", other)], schema=SCHEMA)
+    with TemporaryDirectory() as scratch:
+        return int(compare(features_of([batch], np.arange(2), Path(scratch)), 0, 1, 0))
 
 
 def grey(rgb: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +18,18 @@ from colorize.data.likeness import COPY, OTHER, RELATED, Features, compare, feat
 from colorize.data.manifest import SCHEMA
 from colorize.data.scenes import KINDS, draw
 
+COLUMNS = pa.schema([SCHEMA.field(name) for name in FIELDS])
 SOME = ("coast", "alps", "forest", "meadow", "village", "street", "still-life")
 
 
 def features(*pictures: np.ndarray) -> Features:
     rows = [packed(describe(np.ascontiguousarray(rgb))) for rgb in pictures]
-    return features_of(pa.table({name: pa.array([r[name] for r in rows], SCHEMA.field(name).type) for name in FIELDS}))
+    return kept([pa.RecordBatch.from_pylist(rows, schema=COLUMNS)], np.arange(len(rows)))
+
+
+def kept(batches: list[pa.RecordBatch], places: np.ndarray) -> Features:
+    with TemporaryDirectory() as scratch:
+        return features_of(batches, places, Path(scratch))
 
 
 def likeness(one: np.ndarray, other: np.ndarray, turn: int = 0) -> int:
@@ -164,22 +172,25 @@ def test_a_copy_whose_colours_were_taken_out_is_related_and_copies_of_it_are_cop
         assert likeness(grey, coded(image.convert("L").convert("RGB"), 40)) == COPY, kind
 
 
-def test_features_follow_the_rows_also_of_a_part_of_a_table(photos: dict[str, np.ndarray]) -> None:
-    rows = [packed(describe(rgb)) for rgb in photos.values()]
-    schema = pa.schema([SCHEMA.field(name) for name in FIELDS])
-    parts = [pa.Table.from_pylist(rows[:3], schema=schema), pa.Table.from_pylist(rows[3:], schema=schema)]
-    found = features_of(pa.concat_tables(parts).slice(2, 3))
-    for k, rgb in enumerate(list(photos.values())[2:5]):
-        expected = describe(rgb)
+def test_features_are_where_their_places_say(photos: dict[str, np.ndarray]) -> None:
+    pictures = list(photos.values())
+    rows: list[dict[str, object]] = [packed(describe(rgb)) for rgb in pictures]
+    batches = [pa.RecordBatch.from_pylist(some, schema=COLUMNS) for some in (rows[:3], [{}, *rows[3:]])]
+    places = np.full(len(rows) + 1, -1)
+    chosen = {0: 2, 2: 0, 5: 1}  # the fourth row is that of a refused photo
+    places[list(chosen)] = list(chosen.values())
+    found = kept([batches[0], batches[1].slice(0, 1), batches[1].slice(1)], places)
+    assert len(found.codes) == len(found.thumbnails) == len(chosen)
+    for row, k in chosen.items():
+        expected = describe(pictures[row - (row > 3)])
         assert (found.codes[k] == expected.codes).all()
         assert (found.turned[k] == expected.turned_codes).all()
         assert (found.thumbnails[k] == expected.thumbnail).all()
         assert (found.colors[k] == expected.colors).all()
         assert (found.boxes[k] == expected.box).all()
-    assert len(features_of(schema.empty_table()).codes) == 0
+    assert len(kept([], np.arange(0)).codes) == 0
 
 
 def test_refused_photos_have_no_features() -> None:
-    schema = pa.schema([SCHEMA.field(name) for name in FIELDS])
     with pytest.raises(ValueError, match="1 of 1 photos have no codes"):
-        features_of(pa.Table.from_pylist([{}], schema=schema))
+        kept([pa.RecordBatch.from_pylist([{}], schema=COLUMNS)], np.arange(1))

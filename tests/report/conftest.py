@@ -45,7 +45,7 @@ def _data(root: Path) -> None:
     from colorize.data import shards, statistics
     from colorize.data.dedupe import group
     from colorize.data.ingest import ingest
-    from colorize.data.manifest import read_manifests
+    from colorize.data.manifest import open_manifests
     from colorize.data.removals import NONE
     from colorize.data.sources import open_source
     from colorize.data.sources.listing import make_listing
@@ -68,7 +68,7 @@ def _data(root: Path) -> None:
         cuts = IngestSettings(row_group=5, maximum_refused=1.0)
         folder = data / "raw" / dataset
         ingest(dataset, listing, source, folder, images=images, settings=cuts, removals=NONE, workers=1)
-    groups, _ = group(read_manifests(data / "raw"), DedupeSettings())
+    groups, _ = group(open_manifests(data / "raw"), DedupeSettings(), data)
     splits, _ = assign(groups, SplitSettings(validation=0.2, test=0.4))
     pq.write_table(groups, data / "groups.parquet")
     pq.write_table(splits, data / "splits.parquet")
