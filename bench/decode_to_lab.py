@@ -1,7 +1,8 @@
 """Decode, crop, resize, LAB code: CPU time per photo of ours and of peers over decoding alone, and how near ours comes.
 
 Usage: python bench/decode_to_lab.py [FOLDER_OF_JPEGS [SIZE]]; without a folder, photos of noise and gradients are made
-up. All ways take turns photo by photo on one core, so that all see the same machine; medians of CPU time are printed.
+up. On one core all ways go through all photos in turn, round after round, so that all see the same machine; medians of
+the rounds' CPU time are printed.
 
 The limit is libjpeg-turbo's decoding to RGB, at the best of its scales 1, 1/2, 1/4, 1/8. OpenCV's bicubic filter is the
 fastest, but does not average when it makes photos smaller; its area filter does, and so does Pillow's bicubic.
@@ -31,6 +32,7 @@ from colorize.images.resizing import resize
 from colorize.settings.sections import ImageSettings
 
 PHOTOS = 120
+ROUNDS = 9
 IMAGES = ImageSettings()
 Way = Callable[[bytes, int], object]
 
@@ -139,17 +141,17 @@ def steps(data: bytes, size: int) -> dict[str, Callable[[], object]]:
 
 
 def measure(photos: list[bytes], size: int) -> dict[str, float]:
-    """Median CPU milliseconds per photo of each way, and of our steps."""
-    times: dict[str, list[float]] = {}
-    for data in photos[:3] + photos:
-        ways: dict[str, Callable[[], object]] = {name: partial(way, data, size) for name, way in WAYS.items()} | steps(
-            data, size
-        )
-        for name, way in ways.items():
+    """CPU milliseconds per photo of each way, and of our steps: medians of rounds in which they take turns."""
+    todo = [{name: partial(way, data, size) for name, way in WAYS.items()} | steps(data, size) for data in photos]
+    times: dict[str, list[float]] = {name: [] for name in todo[0]}
+    for number in range(ROUNDS + 1):
+        for name, values in times.items():
             start = time.process_time()
-            way()
-            times.setdefault(name, []).append(time.process_time() - start)
-    return {name: 1000 * statistics.median(values[3:]) for name, values in times.items()}
+            for ways in todo:
+                ways[name]()
+            if number:  # the first round fills caches
+                values.append((time.process_time() - start) / len(photos))
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
 def print_quality(photos: list[bytes], size: int) -> None:
@@ -183,7 +185,7 @@ def main() -> None:
         sets = {"500x375": made_up(500, 375), "150x150": made_up(150, 150), "1024x768": made_up(1024, 768)}
     for name, photos in sets.items():
         times = measure(photos, size)
-        print(f"{name}: {len(photos)} photos to {size}x{size}, CPU ms per photo (median)")
+        print(f"{name}: {len(photos)} photos to {size}x{size}, CPU ms per photo")
         for way, value in times.items():
             print(f"  {way:30}{value:8.3f}{value / times['limit: decoding alone']:8.2f} x limit")
         print_quality(photos[:40], size)
