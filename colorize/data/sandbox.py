@@ -146,6 +146,16 @@ class Sandbox:
         return answer
 
     def _start(self) -> _Child:
+        try:
+            return self._start_once()
+        except _DiedError:  # killed for want of memory, perhaps; no bytes have a part in it
+            pass
+        try:
+            return self._start_once()
+        except _DiedError as error:
+            raise RuntimeError(f"{_NOT_STARTED}: {error}, twice") from None
+
+    def _start_once(self) -> _Child:
         # Forking this process would copy locks that its threads hold; the fork server has none.
         context = fork_server()
         ours, theirs = context.Pipe()
@@ -163,7 +173,10 @@ class Sandbox:
         try:
             problem = ours.recv_bytes().decode() if ours.poll(_SECONDS_TO_START) else "it does not answer"
         except (OSError, EOFError):
-            problem = _in_words(self._end(patience=_SECONDS_TO_END))
+            code = self._end(patience=_SECONDS_TO_END)
+            if code is not None and code < 0:
+                raise _DiedError(_in_words(code)) from None
+            problem = _in_words(code)
         except BaseException:
             self.close()
             raise

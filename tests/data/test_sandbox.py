@@ -159,6 +159,32 @@ def test_what_cannot_start_says_so() -> None:
         ours(b"")
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_what_is_killed_while_it_starts_is_started_once_more(deaths: int, tmp_path: Path) -> None:
+    count = tmp_path / "starts"
+    with Sandbox(_killed_at_first(count, deaths), 20, GIB) as ours:
+        if deaths == 1:
+            assert ours(b'{"n": 1}') == {"n": 1}
+        else:
+            with pytest.raises(RuntimeError, match="could not be started: killed by SIGKILL, twice"):
+                ours(b'{"n": 1}')
+    assert count.stat().st_size == 2
+
+
+def _killed_at_first(count: Path, deaths: int) -> Any:
+    """`eval`, but whoever unpickles it is killed, so many times."""
+    kill = f"__import__('os').kill(__import__('os').getpid(), 9 * (len(open({str(count)!r}).read()) <= {deaths}))"
+    code = f"(open({str(count)!r}, 'a').write('.'), {kill}, eval)[2]"
+
+    class Function:
+        __module__ = "builtins"
+
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return eval, (code,)
+
+    return Function()
+
+
 def _from_nowhere() -> Any:
     class Function:
         __module__ = "builtins"
