@@ -27,7 +27,7 @@ COPY: Final = 2
 _FULL: Final = 2  # columns of codes: the full picture, and that without its border
 _WINDOWS: Final = (2, 12)
 _PARTS: Final = (12, 17)
-_SMALL: Final = 256  # as many photos are compared one by one
+_SMALL: Final = 512  # as many photos are compared one by one
 
 
 class HasCodes(Protocol):
@@ -221,40 +221,49 @@ def distance(one, other):
     return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@compiled("boolean(uint64[::1], uint64[::1], int64, int64, int64)")
-def _is_near(one, other, radius, window_radius, part_radius):
-    for a in range(_FULL):
-        for b in range(_FULL):
-            if distance(one[a], other[b]) <= radius:
-                return True
-        for window in range(_WINDOWS[0], _WINDOWS[1]):
-            if distance(one[window], other[a]) <= window_radius and one[window]:
-                return True
-            if distance(other[window], one[a]) <= window_radius and other[window]:
-                return True
-    for part in range(_PARTS[0], _PARTS[1]):
-        if distance(one[part], other[part]) <= part_radius and one[part] and other[part]:
-            return True
-    return False
+@compiled("void(uint64[::1], uint64, int64, uint8, uint8[::1])")
+def _mark(codes, code, radius, bit, near):
+    """Set a bit where a code, unless it is 0, is within the radius. So short that it becomes vector instructions."""
+    for i in range(len(near)):
+        near[i] |= np.uint8(distance(codes[i], code) <= radius) * np.uint8(codes[i] != 0) * bit
+
+
+@compiled("void(uint64[::1], uint64, int64, uint8[::1])")
+def _mark_full(codes, code, radius, near):
+    """The same where both codes are those of full pictures, which count though they be 0."""
+    for i in range(len(near)):
+        near[i] |= np.uint8(distance(codes[i], code) <= radius)
 
 
 @compiled("Tuple((int64[::1], int64[::1]))(uint64[:, ::1], uint64[:, ::1], int64, int64, int64, int64)")
 def _near_pairs(codes, turned, radius, window_radius, part_radius, turned_radius):
     """The same rule for a few photos, by looking at all pairs: the form of `near_codes.listed`."""
+    columns = codes.T.copy()
     begins = np.zeros(len(codes) + 1, np.int64)
     values = np.empty(64, np.int64)
     number = 0
     for j in range(len(codes)):
+        near = np.zeros(j, np.uint8)  # bit 0: as they are; bits 1..7: the later one turned so
+        for a in range(_FULL):
+            for b in range(_FULL):
+                _mark_full(columns[a, :j], codes[j, b], radius, near)
+            for window in range(_WINDOWS[0], _WINDOWS[1]):
+                _mark(columns[window, :j], codes[j, a], window_radius, 1, near)
+                if codes[j, window]:
+                    _mark_full(columns[a, :j], codes[j, window], window_radius, near)
+        for part in range(_PARTS[0], _PARTS[1]):
+            if codes[j, part]:
+                _mark(columns[part, :j], codes[j, part], part_radius, 1, near)
+        for turn in range(1, 8):
+            if turned[j, turn - 1]:
+                _mark(columns[0, :j], turned[j, turn - 1], turned_radius, np.uint8(1 << turn), near)
         for i in range(j):
-            if number + 8 > len(values):
-                values = np.concatenate((values, values))
-            if _is_near(codes[i], codes[j], radius, window_radius, part_radius):
-                values[number] = i << 3
-                number += 1
-            for turn in range(1, 8):
-                one, other = codes[i, 0], turned[j, turn - 1]
-                if distance(one, other) <= turned_radius and one and other:
-                    values[number] = (i << 3) + turn
-                    number += 1
+            if near[i]:
+                if number + 8 > len(values):
+                    values = np.concatenate((values, values))
+                for turn in range(8):
+                    if near[i] >> turn & 1:
+                        values[number] = (i << 3) + turn
+                        number += 1
         begins[j + 1] = number
     return begins, values[:number].copy()

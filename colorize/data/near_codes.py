@@ -26,7 +26,7 @@ MOST: Final = 32
 _MOST_HITS = 1024  # near codes of a photo in one search; its further ones are not looked at
 _WIDEST = 22  # bits of a band
 _AT_ONCE = 4  # codes that are copied at least
-_BLOCK = 64  # codes that are compared before it is asked whether one of them was near
+_BLOCK = 256  # codes that are compared before it is asked whether one of them was near
 
 
 class Codes(NamedTuple):
@@ -261,10 +261,12 @@ def _search(
                 numbers[probe], starts[probe] = number, start
                 if number + length + _AT_ONCE > len(near_codes):
                     near_codes = np.concatenate((near_codes, np.empty(len(near_codes) + length, np.uint64)))
-                for k in range(_AT_ONCE):  # most hold fewer: faster than to ask how many
-                    near_codes[number + k] = all_codes[start + k]
-                for k in range(_AT_ONCE, length):
-                    near_codes[number + k] = all_codes[start + k]
+                # Unsigned: else numba asks of each index whether it counts from the end, and gathers.
+                into, of = np.uint64(number), np.uint64(start)
+                for k in range(np.uint64(_AT_ONCE)):  # most hold fewer: faster than to ask how many
+                    near_codes[into + k] = all_codes[of + k]
+                for k in range(np.uint64(_AT_ONCE), np.uint64(max(length, _AT_ONCE))):
+                    near_codes[into + k] = all_codes[of + k]
                 number += length
             for q in range(own_ends[hole], own_ends[hole + 1]):
                 code, owner = own_codes[q], own_owners[q]
@@ -272,7 +274,7 @@ def _search(
                 for block in range(0, number, _BLOCK):
                     last = min(block + _BLOCK, number)
                     some = 0
-                    for k in range(block, last):
+                    for k in range(np.uint64(block), np.uint64(last)):
                         some += distance(code, near_codes[k]) <= radius
                     if not some:
                         continue
