@@ -4,14 +4,16 @@ from __future__ import annotations
 
 # Importing a family registers it.
 from colorize.models import simple_unet, unet, unet_vae
-from colorize.models.base import Colorization, Latent, Prediction
+from colorize.models.base import Colorization, Hints, Latent, Prediction, Predictor
 from colorize.models.files import load_model, save_model
 from colorize.models.registry import create, names
 
 __all__ = [
     "Colorization",
+    "Hints",
     "Latent",
     "Prediction",
+    "Predictor",
     "create",
     "load_model",
     "names",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,50 +40,111 @@ class Prediction:
     latent: Latent | None = None
 
 
-class Colorization(nn.Module):
-    """Base of all networks. A family implements `forward`; users call `predict`."""
+@dataclass(slots=True)
+class Hints:
+    """Colours that are known at some pixels of N photos.
+
+    Attributes:
+        ab: float32 N x 2 x H x W, CIELAB units; 0 where nothing is known.
+        mask: float32 N x 1 x H x W, 1 where `ab` is known, else 0.
+    """
+
+    ab: Tensor
+    mask: Tensor
+
+
+class Predictor(nn.Module):
+    """What all networks offer beside their own `forward`: colours of photos of any size. A family implements `colors`.
+
+    Attributes:
+        variational: draws a latent code.
+        takes_hints: makes use of `hints`.
+    """
 
     variational: ClassVar[bool] = False
+    takes_hints: ClassVar[bool] = False
 
-    def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741
-        """The training pass: values are not clipped.
+    def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741
+        """Colours with gradients, not clipped.
 
         Args:
             l: float32 N x 1 x H x W in 0..100, any H and W.
             seeds: one integer a photo, from which a variational network draws its latent code; None: the mean code.
                 Networks without a latent code take no notice of it.
+            hints: known colours; networks without `takes_hints` take no notice of them.
         """
         raise NotImplementedError
 
     @torch.no_grad()
-    def predict(self, l: Tensor, hints: None = None, generator: torch.Generator | None = None) -> Prediction:  # noqa: E741
+    def predict(self, l: Tensor, hints: Hints | None = None, generator: torch.Generator | None = None) -> Prediction:  # noqa: E741
         """Colours for photos of any size, without gradients; ab clipped to -128..127 and own L to 0..100.
 
         Args:
             l: float32 N x 1 x H x W in 0..100.
-            hints: known colours; no network here takes any yet.
+            hints: known colours.
             generator: draws a latent code where the network has one; None: the mean, always the same answer.
 
         Raises:
-            ValueError: `l` has another shape, or hints were given.
+            ValueError: `l` has another shape, or hints were given to a network that takes none, or of another shape.
         """
         if l.ndim != 4 or l.shape[1] != 1:
             raise ValueError(f"expected lightness of shape N x 1 x H x W, got {tuple(l.shape)}")
         if hints is not None:
-            raise ValueError(f"{type(self).__name__} takes no colour hints; leave `hints` out")
+            self._check(hints, l)
         seeds = None
         if generator is not None and self.variational:
             seeds = torch.randint(2**62, (len(l),), generator=generator, device=generator.device).tolist()
-        prediction = self(l, seeds)
+        prediction = self.colors(l, seeds, hints)
         prediction.ab = prediction.ab.float().clamp(-128.0, 127.0)
         if prediction.l is not None:
             prediction.l = prediction.l.float().clamp(0.0, 100.0)
-        assert isinstance(prediction, Prediction)
         return prediction
+
+    def _check(self, hints: Hints, l: Tensor) -> None:  # noqa: E741
+        if not self.takes_hints:
+            raise ValueError(f"{type(self).__name__} takes no colour hints; leave `hints` out")
+        photos, _, height, width = l.shape
+        expected = ((photos, 2, height, width), (photos, 1, height, width))
+        if (found := (tuple(hints.ab.shape), tuple(hints.mask.shape))) != expected:
+            raise ValueError(f"hints must have the photos' size, ab {expected[0]} and mask {expected[1]}; got {found}")
 
     def predict_ab(self, l: Tensor) -> Tensor:  # noqa: E741
         """The `ab` of `predict`: N x 2 x H x W, CIELAB units."""
         return self.predict(l).ab
+
+
+class Colorization(Predictor):
+    """Base of the networks that the registry knows: trained by `forward`, which is `colors`.
+
+    Training wraps networks for several workers, and what is wrapped can only be called.
+    """
+
+    def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741
+        """See `Predictor.colors`."""
+        return self.colors(l, seeds)
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:  # noqa: ARG002
+        """Put published weights into the encoder, before training: `pretrained` of the settings names them.
+
+        Args:
+            weights: tensors by their published names.
+
+        Raises:
+            ValueError: they do not fit, or the network has no encoder that could take them.
+        """
+        raise ValueError(f"{type(self).__name__} has no encoder that takes published weights; leave 'pretrained' out")
+
+
+class Adapted(Colorization):
+    """A published network for training: its `forward` stays its own, its weights are called `network.…`."""
+
+    def __init__(self, network: Predictor) -> None:
+        super().__init__()
+        self.network = network
+
+    def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741
+        """See `Predictor.colors`."""
+        return self.network.colors(l, seeds, hints)
 
 
 def normalised(l: Tensor) -> Tensor:  # noqa: E741

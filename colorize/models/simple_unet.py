@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Prediction, normalised
+from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Hints, Prediction, normalised
 from colorize.models.blocks import at_least, resize, scaled, upsampler
 from colorize.models.registry import register
 from colorize.settings.architectures import SimpleUNetSettings
@@ -52,8 +52,8 @@ class SimpleUNet(Colorization):
         self.decoder2 = nn.Sequential(_convolution(last, last), upsampler(kind, last))
         self.final = nn.Conv2d(last, 3, 1)
 
-    def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741, ARG002
-        """See `Colorization.forward`. A side shorter than 68 pixels is enlarged to that first."""
+    def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
+        """See `Predictor.colors`. A side shorter than 68 pixels is enlarged to that first."""
         size = (l.shape[-2], l.shape[-1])
         features = self.encoder1(at_least(normalised(l), MINIMUM_SIDE))
         features = self.decoder2(self.decoder1(self.middle(self.encoder2(features))))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.models.base import AB_SCALE, Colorization, Prediction, normalised
+from colorize.models.base import AB_SCALE, Colorization, Hints, Prediction, normalised
 from colorize.models.registry import register
 from colorize.settings.architectures import UNetSettings
 
@@ -69,8 +69,8 @@ class UNet(Colorization):
         )
         self.final = nn.Conv2d(widths[0], 2, 1)
 
-    def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741, ARG002
-        """See `Colorization.forward`. The border is repeated up to a multiple of 2**depth, and cut off again."""
+    def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
+        """See `Predictor.colors`. The border is repeated up to a multiple of 2**depth, and cut off again."""
         height, width = l.shape[-2:]
         features = self.stem(self._padded(normalised(l)))
         skips = []

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Latent, Prediction, normalised
+from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Hints, Latent, Prediction, normalised
 from colorize.models.blocks import at_least, latent_noise, resize, scaled
 from colorize.models.registry import register
 from colorize.settings.architectures import UNetVAESettings
@@ -53,8 +53,8 @@ class UNetVAE(Colorization):
         self.decoder3 = _decoder(channels, channels)
         self.final = nn.Conv2d(channels, 3, 1)
 
-    def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741
-        """See `Colorization.forward`. A side shorter than 22 pixels is enlarged to that first."""
+    def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
+        """See `Predictor.colors`. A side shorter than 22 pixels is enlarged to that first."""
         size = (l.shape[-2], l.shape[-1])
         encoded2 = self.encoder2(self.encoder1(at_least(normalised(l), MINIMUM_SIDE)))
         encoded3 = self.encoder3(encoded2)

@@ -2,35 +2,125 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from colorize.settings.base import Section
 
-Upsampler = Literal["transposed-k3", "transposed-k2", "resize"]
+Upsampler = Literal["transposed-k3", "transposed-k2", "resize", "pixelshuffle"]
+Width = Annotated[float, Field(gt=0, le=4, description="multiplies every hidden channel count; 1 as published")]
+Pretrained = Annotated[
+    str | None,
+    Field(description="published weights that the encoder begins with, as 'colorize weights' names them; null: none"),
+]
 
 
 class SimpleUNetSettings(Section):
-    """The study's Simple UNet: no skips, no padding, three output channels. Width 1 is the published one."""
+    """The study's Simple UNet: no skips, no padding, three output channels. Every default is the disease as published;
+    the other values of each key are its cures.
+    """
 
-    width: float = Field(1.0, gt=0, le=4, description="multiplies every hidden channel count; 1 as published")
+    width: Width = 1.0
     upsampler: Upsampler = Field("transposed-k3", description="transposed-k3 as published: the checkerboard")
+    padding: Literal["none", "zeros", "reflect"] = Field("none", description="none as published: the weak corners")
+    skips: bool = Field(False, description="false as published: the lost resolution")
+    output: Literal["rgb", "lab", "ab"] = Field("lab", description="ab keeps the photo's own lightness")
 
 
 class UNetVAESettings(Section):
     """The study's UNet-VAE hybrid. Width 1 is the published one (64 channels)."""
 
-    width: float = Field(1.0, gt=0, le=4, description="multiplies every hidden channel count; 1 as published")
+    width: Width = 1.0
+
+
+class UNetVAEDeepSettings(Section):
+    """The study's UNet-VAE with four layers of kernel 3."""
+
+    width: Width = 1.0
 
 
 class UNetSettings(Section):
     """The cure of the study's artefacts: padding, skip connections, resize-convolution, predicts ab."""
 
+    encoder: Literal["plain", "resnet18", "resnet34", "resnet50", "vgg16"] = "plain"
     channels: int = Field(32, ge=4, le=256, description="channels of the first level; they double a level")
-    depth: int = Field(4, ge=1, le=6, description="number of times the picture is halved")
+    depth: int = Field(4, ge=1, le=6, description="number of times the picture is halved (encoder: plain)")
     normalization: Literal["group", "batch", "none"] = "group"
     padding: Literal["reflect", "zeros"] = "reflect"
+    encoder_width: Width = 1.0
+    pretrained: Pretrained = None
+
+
+class VGG16DecoderSettings(Section):
+    """The study's first network: VGG16 features and a small decoder."""
+
+    width: Width = 1.0
+    encoder_width: Width = 1.0
+    train_encoder: bool = Field(False, description="false as in the study: the features are frozen")
+    pretrained: Pretrained = None
+
+
+class ECCV16Settings(Section):
+    """Zhang et al., "Colorful Image Colorization" (ECCV 2016)."""
+
+    width: Width = 1.0
+
+
+class SIGGRAPH17Settings(Section):
+    """Zhang et al., "Real-Time User-Guided Image Colorization" (SIGGRAPH 2017)."""
+
+    width: Width = 1.0
+
+
+class DeOldifyArtisticSettings(Section):
+    """DeOldify's artistic generator: a dynamic U-Net on ResNet-34 with two convolutions a block."""
+
+    encoder: Literal["resnet18", "resnet34"] = "resnet34"
+    encoder_width: Width = 1.0
+    factor: float = Field(1.5, gt=0, le=4, description="multiplies the decoder's channels; 1.5 as published")
+    pretrained: Pretrained = None
+
+
+class DeOldifyStableSettings(Section):
+    """DeOldify's stable (and video) generator: a wide dynamic U-Net on ResNet-101."""
+
+    encoder: Literal["resnet50", "resnet101"] = "resnet101"
+    encoder_width: Width = 1.0
+    factor: float = Field(2.0, gt=0, le=4, description="the decoder has 512 x this many channels; 2 as published")
+    pretrained: Pretrained = None
+
+
+class Pix2PixSettings(Section):
+    """The U-Net 256 of pix2pix in its colorization mode."""
+
+    channels: int = Field(64, ge=4, le=256, description="of the outermost level; 64 as published")
+    depth: int = Field(8, ge=5, le=9, description="number of times the picture is halved; 8 as published")
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class DDColorSettings(Section):
+    """DDColor: a ConvNeXt encoder, a pixel decoder, and a decoder of colour queries."""
+
+    encoder_width: Width = 1.0
+    channels: int = Field(512, ge=32, le=1024, multiple_of=32, description="of the pixel decoder; 512 as published")
+    embedding: int = Field(256, ge=16, le=1024, multiple_of=16, description="of a colour query; 256 as published")
+    queries: int = Field(100, ge=1, le=1000, description="colour queries; 100 as published")
+    layers: int = Field(9, ge=1, le=30, description="of the colour decoder; 9 as published")
+    pretrained: Pretrained = None
+
+
+class HistogramMatchingSettings(Section):
+    """Welsh et al., "Transferring Color to Greyscale Images" (SIGGRAPH 2002): no learning."""
+
+    samples: int = Field(200, ge=1, le=100_000, description="pixels of the reference that are compared, jittered")
+    neighbourhood: int = Field(5, ge=1, le=31, description="pixels, side of the window whose deviation counts")
+
+
+class ColorByOptimizationSettings(Section):
+    """Levin, Lischinski and Weiss, "Colorization using Optimization" (SIGGRAPH 2004): no learning, needs hints."""
+
+    window: int = Field(3, ge=3, le=9, description="pixels, side of the window in which neighbours lie")
 
 
 class RegressionSettings(Section):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from colorize.settings.architectures import (
+    DDColorSettings,
+    DeOldifyArtisticSettings,
+    DeOldifyStableSettings,
+    ECCV16Settings,
+    Pix2PixSettings,
     RegressionSettings,
+    SIGGRAPH17Settings,
     SimpleUNetSettings,
     UNetSettings,
+    UNetVAEDeepSettings,
     UNetVAESettings,
     VAESettings,
+    VGG16DecoderSettings,
 )
 from colorize.settings.base import Section
 
@@ -151,40 +159,45 @@ class ScalingSettings(Section):
     maximum_failures: int = Field(2, ge=0, description="times Ray restarts the workers of a run")
 
 
-class ArchitectureSettings(Section):
-    """Objective and training of one architecture; `training` overrides the section of that name, key by key."""
+Model = TypeVar("Model", bound=Section)
 
+
+class ArchitectureRun(Section, Generic[Model]):
+    """Model, objective and training of one architecture; `training` overrides the section of that name, key by key."""
+
+    model: Model
     objective: Objective = RegressionSettings()
     training: dict[str, int | float | bool | str] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _model_has_defaults(cls, values: Any) -> Any:
+        return {"model": {}, **values} if isinstance(values, dict) else values
 
-class SimpleUNetRun(ArchitectureSettings):
-    """A run of `simple_unet`."""
 
-    model: SimpleUNetSettings = SimpleUNetSettings()
+class VariationalRun(ArchitectureRun[Model], Generic[Model]):
+    """The same of an architecture with a latent code."""
 
-
-class UNetVAERun(ArchitectureSettings):
-    """A run of `unet_vae`."""
-
-    model: UNetVAESettings = UNetVAESettings()
     objective: Objective = VAESettings()
-
-
-class UNetRun(ArchitectureSettings):
-    """A run of `unet`."""
-
-    model: UNetSettings = UNetSettings()
 
 
 class ArchitecturesSettings(Section):
     """Which architectures are trained; null or absent leaves one out."""
 
-    simple_unet: SimpleUNetRun | None = None
-    unet_vae: UNetVAERun | None = None
-    unet: UNetRun | None = None
+    simple_unet: ArchitectureRun[SimpleUNetSettings] | None = None
+    unet_vae: VariationalRun[UNetVAESettings] | None = None
+    unet_vae_deep: VariationalRun[UNetVAEDeepSettings] | None = None
+    unet: ArchitectureRun[UNetSettings] | None = None
+    vgg16_decoder: ArchitectureRun[VGG16DecoderSettings] | None = None
+    eccv16: ArchitectureRun[ECCV16Settings] | None = None
+    siggraph17: ArchitectureRun[SIGGRAPH17Settings] | None = None
+    deoldify_artistic: ArchitectureRun[DeOldifyArtisticSettings] | None = None
+    deoldify_stable: ArchitectureRun[DeOldifyStableSettings] | None = None
+    pix2pix_unet256: ArchitectureRun[Pix2PixSettings] | None = None
+    ddcolor_tiny: ArchitectureRun[DDColorSettings] | None = None
+    ddcolor_large: ArchitectureRun[DDColorSettings] | None = None
 
-    def chosen(self) -> dict[str, SimpleUNetRun | UNetVAERun | UNetRun]:
+    def chosen(self) -> dict[str, ArchitectureRun[Any]]:
         """The architectures to train, by name, in the order of `params.yaml`'s schema."""
         runs = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: run for name, run in runs.items() if run is not None}
