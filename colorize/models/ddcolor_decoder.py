@@ -1,0 +1,276 @@
+"""DDColor's two decoders: one makes pixels, one makes colour queries; their product is an image per query."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+HEADS = 8
+SCALES = 3
+
+
+class SpectralConvolution(nn.Module):
+    """A convolution of stride 1 whose kernel is divided by its largest singular value.
+
+    After Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (ICLR 2018), with the names that
+    torch.nn.utils.spectral_norm gives. In training, one step of power iteration renews the stored singular vectors; in
+    evaluation they are used as they were stored, even if they fit the kernel badly.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool, repeats: int = 1) -> None:
+        """Fresh weights.
+
+        Args:
+            inputs: channels.
+            outputs: channels.
+            kernel: side, odd; the border is padded with zeros so that the size stays.
+            bias: adds one.
+            repeats: this many neighbouring channels of the output begin alike, so that shuffling them into pixels
+                begins as nearest enlarging (Aitken et al., "Checkerboard artifact free sub-pixel convolution", 2017).
+        """
+        super().__init__()
+        self.padding = kernel // 2
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        start = nn.init.kaiming_normal_(torch.empty(outputs // repeats, inputs, kernel, kernel))
+        self.weight_orig = nn.Parameter(start.repeat_interleave(repeats, dim=0))
+        self.weight_u: Tensor
+        self.weight_v: Tensor
+        self.register_buffer("weight_u", functional.normalize(torch.randn(outputs), dim=0))
+        self.register_buffer("weight_v", functional.normalize(torch.randn(inputs * kernel * kernel), dim=0))
+        # Random vectors would make the first evaluation of fresh weights many times too large.
+        for _ in range(15):
+            self._renew()
+
+    # Sums of products here, as mixed precision would round matrix products.
+    @torch.no_grad()
+    def _renew(self) -> None:
+        matrix = self.weight_orig.flatten(1)
+        self.weight_v.copy_(functional.normalize((matrix * self.weight_u[:, None]).sum(dim=0), dim=0))
+        self.weight_u.copy_(functional.normalize((matrix * self.weight_v).sum(dim=1), dim=0))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """N x inputs x H x W to N x outputs x H x W."""
+        if self.training:
+            self._renew()
+        # Copies, because a second call before the gradient is taken renews the vectors in place.
+        left, right = self.weight_u.clone(), self.weight_v.clone()
+        largest = (left * (self.weight_orig.flatten(1) * right).sum(dim=1)).sum()
+        return functional.conv2d(image, self.weight_orig / largest, self.bias, padding=self.padding)
+
+
+class ShuffleUp(nn.Module):
+    """Enlarges by convolution, ReLU and shuffling of channels into pixels, then blurs over 2x2 pixels.
+
+    The blur is against the checkerboard (Sugawara, Shiota and Kiya, "Super-Resolution using Convolutional Neural
+    Networks without Any Checkerboard Artifacts", ICIP 2018); the first row and column are repeated for it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, scale: int, *, normalised: bool) -> None:
+        super().__init__()
+        outputs *= scale**2
+        layers: list[nn.Module] = [SpectralConvolution(inputs, outputs, 1, bias=not normalised, repeats=scale**2)]
+        if normalised:
+            layers.append(nn.BatchNorm2d(outputs))
+        self.conv = nn.Sequential(*layers)
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        """N x inputs x H x W to N x outputs x (scale H) x (scale W)."""
+        image = functional.pixel_shuffle(functional.relu(self.conv(image)), self.scale)
+        return functional.avg_pool2d(functional.pad(image, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
+
+
+class PixelBlock(nn.Module):
+    """Doubles the size and joins an encoder's feature: the wide block of DeOldify's U-Net, without attention."""
+
+    def __init__(self, inputs: int, skipped: int, outputs: int) -> None:
+        super().__init__()
+        self.shuf = ShuffleUp(inputs, outputs, 2, normalised=True)
+        self.bn = nn.BatchNorm2d(skipped)
+        nn.init.constant_(self.bn.bias, 1e-3)
+        # Normalization comes after ReLU here, so what the block returns has both signs.
+        self.conv = nn.Sequential(
+            SpectralConvolution(outputs + skipped, outputs, 3, bias=False), nn.ReLU(), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, image: Tensor, skip: Tensor) -> Tensor:
+        """N x inputs x H x W and N x skipped x 2H x 2W to N x outputs x 2H x 2W."""
+        joined = functional.relu(torch.cat([self.shuf(image), self.bn(skip)], dim=1))
+        output: Tensor = self.conv(joined)
+        return output
+
+
+def sine_positions(size: tuple[int, int], channels: int, device: torch.device) -> Tensor:
+    """What tells pixels apart by their place: sines and cosines of it, float32 (H W) x channels, row by row.
+
+    Half of the channels belong to y, the other half to x; each counts from 1 to its length and is scaled to end at
+    2 pi. Always in float32, as the published code computes it, whatever the network's precision is.
+    """
+    index = torch.arange(channels // 2, dtype=torch.float32, device=device)
+    periods = 10_000 ** (2 * (index // 2) / (channels // 2))
+
+    def along(length: int) -> Tensor:
+        places = torch.arange(1, length + 1, dtype=torch.float32, device=device)
+        angles = (places / (places[-1:] + 1e-6) * (2 * math.pi))[:, None] / periods
+        return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=2).flatten(1)
+
+    height, width = size
+    rows = along(height)[:, None].expand(-1, width, -1)
+    columns = along(width)[None].expand(height, -1, -1)
+    return torch.cat([rows, columns], dim=2).flatten(0, 1)
+
+
+class SelfAttention(nn.Module):
+    """Queries look at each other; normalization comes last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(channels, HEADS, batch_first=True)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, queries: Tensor, places: Tensor) -> Tensor:
+        """Queries N x Q x C, and what is added to them where they are compared, but not to what is passed on."""
+        compared = queries + places
+        seen, _ = self.self_attn(compared, compared, queries, need_weights=False)
+        output: Tensor = self.norm(queries + seen)
+        return output
+
+
+class CrossAttention(nn.Module):
+    """Queries look at pixels; normalization comes last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.multihead_attn = nn.MultiheadAttention(channels, HEADS, batch_first=True)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, queries: Tensor, places: Tensor, pixels: Tensor, positions: Tensor) -> Tensor:
+        """Queries N x Q x C and pixels N x P x C, each with what is added where they are compared."""
+        seen, _ = self.multihead_attn(queries + places, pixels + positions, pixels, need_weights=False)
+        output: Tensor = self.norm(queries + seen)
+        return output
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, added to their input; normalization comes last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(channels, 8 * channels)
+        self.linear2 = nn.Linear(8 * channels, channels)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, queries: Tensor) -> Tensor:
+        """N x Q x C, in and out."""
+        output: Tensor = self.norm(queries + self.linear2(functional.relu(self.linear1(queries))))
+        return output
+
+
+class Perceptron(nn.Module):
+    """Three linear layers with ReLU between them."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(inputs, inputs), nn.Linear(inputs, inputs), nn.Linear(inputs, outputs)])
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The last dimension goes from `inputs` to `outputs`."""
+        first, second, third = self.layers
+        output: Tensor = third(functional.relu(second(functional.relu(first(values)))))
+        return output
+
+
+class ColorDecoder(nn.Module):
+    """Colour queries learn from three sizes of pixels in turn, then say how much of each channel they take."""
+
+    def __init__(self, inputs: Sequence[int], outputs: int, embedding: int, queries: int, layers: int) -> None:
+        super().__init__()
+        self.query_feat = nn.Embedding(queries, embedding)
+        self.query_embed = nn.Embedding(queries, embedding)
+        self.level_embed = nn.Embedding(SCALES, embedding)
+        self.input_proj = nn.ModuleList(nn.Conv2d(channels, embedding, 1) for channels in inputs)
+        self.transformer_self_attention_layers = nn.ModuleList(SelfAttention(embedding) for _ in range(layers))
+        self.transformer_cross_attention_layers = nn.ModuleList(CrossAttention(embedding) for _ in range(layers))
+        self.transformer_ffn_layers = nn.ModuleList(FeedForward(embedding) for _ in range(layers))
+        for module in self.modules():
+            if isinstance(module, SelfAttention | CrossAttention | FeedForward):
+                for parameter in module.parameters():
+                    if parameter.ndim > 1:
+                        nn.init.xavier_uniform_(parameter)
+        for projection in self.input_proj:
+            assert isinstance(projection, nn.Conv2d)
+            nn.init.kaiming_uniform_(projection.weight, a=1)
+            assert projection.bias is not None
+            nn.init.zeros_(projection.bias)
+        self.decoder_norm = nn.LayerNorm(embedding)
+        self.color_embed = Perceptron(embedding, outputs)
+
+    def forward(self, features: Sequence[Tensor], image: Tensor) -> Tensor:
+        """One image per query: N x queries x H x W.
+
+        Args:
+            features: the pixel decoder's three, from the smallest to the largest.
+            image: its last, N x outputs x H x W.
+        """
+        pixels, positions = [], []
+        for level, (feature, project) in enumerate(zip(features, self.input_proj, strict=True)):
+            projected: Tensor = project(feature).flatten(2).mT + self.level_embed.weight[level]
+            pixels.append(projected)
+            size = (feature.shape[-2], feature.shape[-1])
+            places = sine_positions(size, projected.shape[-1], feature.device)
+            positions.append(places.to(projected.dtype))
+        query_places = self.query_embed.weight.expand(len(image), -1, -1)
+        queries = self.query_feat.weight.expand(len(image), -1, -1)
+        layers = zip(
+            self.transformer_cross_attention_layers,
+            self.transformer_self_attention_layers,
+            self.transformer_ffn_layers,
+            strict=True,
+        )
+        for index, (look_at_pixels, look_at_queries, feed_forward) in enumerate(layers):
+            level = index % SCALES
+            queries = look_at_pixels(queries, query_places, pixels[level], positions[level])
+            queries = feed_forward(look_at_queries(queries, query_places))
+        shares = self.color_embed(self.decoder_norm(queries))
+        return torch.einsum("nqc,nchw->nqhw", shares, image)
+
+
+class Decoder(nn.Module):
+    """From the encoder's four features to one image per colour query, at four times the largest feature's size."""
+
+    def __init__(self, skipped: Sequence[int], channels: int, embedding: int, queries: int, layers: int) -> None:
+        """Fresh weights.
+
+        Args:
+            skipped: channels of the encoder's features, from the largest to the smallest.
+            channels: of the first two pixel blocks; even. The third and the image have half as many.
+            embedding: of a query; a multiple of 16.
+            queries: number of them.
+            layers: of the colour decoder.
+        """
+        super().__init__()
+        half = channels // 2
+        self.layers = nn.ModuleList(
+            [
+                PixelBlock(skipped[3], skipped[2], channels),
+                PixelBlock(channels, skipped[1], channels),
+                PixelBlock(channels, skipped[0], half),
+            ]
+        )
+        # Not normalised by batch, so its convolution has a bias.
+        self.last_shuf = ShuffleUp(half, half, 4, normalised=False)
+        self.color_decoder = ColorDecoder((channels, channels, half), half, embedding, queries, layers)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """N x queries x H x W from features at 1/4, 1/8, 1/16 and 1/32 of that size."""
+        image = features[-1]
+        decoded = []
+        for block, skip in zip(self.layers, reversed(features[:-1]), strict=True):
+            image = block(image, skip)
+            decoded.append(image)
+        output: Tensor = self.color_decoder(decoded, self.last_shuf(image))
+        return output
