@@ -20,6 +20,7 @@ from colorize.models.base import Adapted, Hints, Prediction, Predictor
 from colorize.models.blocks import scaled
 from colorize.models.convnext import LARGE_CHANNELS, LARGE_DEPTHS, TINY_CHANNELS, TINY_DEPTHS, ConvNeXt
 from colorize.models.ddcolor_decoder import Decoder, SpectralConvolution
+from colorize.models.lab import grey_to_srgb
 from colorize.models.registry import register
 from colorize.settings.architectures import DDColorSettings
 
@@ -89,15 +90,6 @@ class DDColor(Predictor):
         grey = functional.pad(l, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         ab = self(grey_to_srgb(grey).expand(-1, 3, -1, -1))
         return Prediction(ab=ab[..., :height, :width])
-
-
-def grey_to_srgb(l: Tensor) -> Tensor:  # noqa: E741
-    """The value in 0..1 that all three sRGB channels of a grey of lightness 0..100 have; any shape."""
-    cube_root = (l + 16) / 116
-    linear = torch.where(cube_root > 6 / 29, cube_root**3, (cube_root - 4 / 29) * 3 * (6 / 29) ** 2).clamp(0, 1)
-    # Its root has no slope at black, and what is not chosen must not spoil the gradient.
-    curve = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear > 0.0031308, curve, 12.92 * linear)
 
 
 def ddcolor_tiny() -> DDColor:
