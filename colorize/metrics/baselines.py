@@ -1,4 +1,9 @@
-"""Colorizers that look at nothing: what a model has to beat before any of its figures mean something."""
+"""Colorizers without learning: what a model has to beat before any of its figures mean something.
+
+`grey` and `mean_color` look at nothing. `histogram_matching` takes its colours from one photo of the training split.
+`color_by_optimization` stands apart: it is told the true colours of some pixels (`HINT_SHARE`) and spreads them. So it
+says how far hints go, not what an automatic method reaches, and no model is measured by it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from colorize.color import lab_from_code
+from colorize.metrics.colorizers import Colors, Known, Predict, network
+from colorize.metrics.references import References
+
 #: Names of the baselines, as the evaluation's folders and the report use them.
 GREY = "grey"
 MEAN_COLOR = "mean_color"
-NAMES = (GREY, MEAN_COLOR)
+HISTOGRAM_MATCHING = "histogram_matching"
+COLOR_BY_OPTIMIZATION = "color_by_optimization"
+#: Automatic, as models are.
+NAMES = (GREY, MEAN_COLOR, HISTOGRAM_MATCHING)
+#: Told true colours: shown beside the others, never ranked with them.
+GUIDED = (COLOR_BY_OPTIMIZATION,)
+#: Share of a photo's pixels whose true colours the guided ones are told.
+HINT_SHARE = 0.02
 
 
 def constant_ab(lightness: NDArray[np.float32], ab: Sequence[float]) -> NDArray[np.float32]:
@@ -26,3 +42,44 @@ def constant_ab(lightness: NDArray[np.float32], ab: Sequence[float]) -> NDArray[
     photos, _, height, width = lightness.shape
     colour = np.asarray(ab, dtype=np.float32).reshape(1, 2, 1, 1)
     return np.broadcast_to(colour, (photos, 2, height, width))
+
+
+def constant(ab: Sequence[float]) -> Predict:
+    """`constant_ab` as a colorizer."""
+
+    def predict(lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:  # noqa: ARG001
+        return Colors(constant_ab(lightness, ab))
+
+    return predict
+
+
+def histogram_matching(references: References) -> Predict:
+    """Welsh et al. 2002: each photo gets the colours of the reference whose histogram of lightness is nearest.
+
+    Args:
+        references: the colour photos there are to choose from.
+    """
+    import torch
+
+    from colorize.models.histogram_matching import HistogramMatching, Reference
+    from colorize.settings.architectures import HistogramMatchingSettings
+
+    settings = HistogramMatchingSettings()
+
+    def predict(lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:  # noqa: ARG001
+        codes = np.rint(lightness * np.float32(2.55)).astype(np.uint8)
+        photos = []
+        for l, number in zip(lightness, references.nearest(codes).tolist(), strict=True):  # noqa: E741
+            reference = Reference(*map(torch.from_numpy, lab_from_code(references.l[number], references.ab[number])))
+            photos.append(network(HistogramMatching(settings, reference))(l[None]).ab)
+        return Colors(np.concatenate(photos))
+
+    return predict
+
+
+def color_by_optimization() -> Predict:
+    """Levin et al. 2004: spreads the true colours that it is told."""
+    from colorize.models.color_by_optimization import ColorByOptimization
+    from colorize.settings.architectures import ColorByOptimizationSettings
+
+    return network(ColorByOptimization(ColorByOptimizationSettings()))

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,9 @@ from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
 from colorize.data.statistics import load_statistics, rebalancing_weights
 from colorize.metrics import baselines, quality
+from colorize.metrics.colorizers import Predict, network, true_colors
 from colorize.metrics.gallery import GALLERY, gallery_ids, write_pictures, write_png
+from colorize.metrics.references import read_references
 from colorize.progress import track
 from colorize.report.grid import Column, sample_grid
 from colorize.settings.sections import EvaluationSettings
@@ -34,8 +35,6 @@ from colorize.storage import atomic_path, write_json
 
 if TYPE_CHECKING:
     import torch
-
-    from colorize.models import Colorization
 
 SPLIT = "test"
 ROWS = "rows.parquet"
@@ -62,28 +61,12 @@ _MEASURES = (
 SCHEMA = pa.schema([("id", pa.string()), ("dataset", pa.string()), *((name, pa.float64()) for name in _MEASURES)])
 
 
-@dataclass(frozen=True, slots=True)
-class Colors:
-    """What a colorizer makes of a batch.
-
-    Attributes:
-        ab: N×2×H×W, CIELAB units.
-        lightness: N×1×H×W, 0…100, where it makes its own.
-    """
-
-    ab: NDArray[np.float32]
-    lightness: NDArray[np.float32] | None = None
-
-
-#: From L (N×1×H×W, float32, 0…100) to colours.
-Predict = Callable[[NDArray[np.float32]], Colors]
-
-
 def evaluate(
     predict: Predict,
     batches: Iterable[Batch],
     weights: NDArray[np.float64],
     keep: Collection[str] = (),
+    hint_share: float = 0.0,
 ) -> tuple[pa.Table, dict[str, NDArray[np.uint8]]]:
     """Measure a colorizer on batches.
 
@@ -92,6 +75,8 @@ def evaluate(
         batches: LAB codes of the photos.
         weights: 256×256, the class weight of each code of (a, b).
         keep: ids whose colorized photos are wanted.
+        hint_share: of each photo's pixels whose true colours the colorizer is told (`true_colors`). More than 0 is no
+            measure of an automatic method.
 
     Returns:
         One row per photo (`SCHEMA`), and the kept photos by id: H×W×3, uint8.
@@ -100,7 +85,10 @@ def evaluate(
     kept: dict[str, NDArray[np.uint8]] = {}
     for batch in batches:
         lightness, ab = lab_from_code(batch.l, batch.ab)
-        colors = predict(lightness)
+        if hint_share:
+            colors = predict(lightness, true_colors(batch.ids, ab, hint_share))
+        else:
+            colors = predict(lightness)
         for index, (identity, dataset) in enumerate(zip(batch.ids, batch.datasets, strict=True)):
             truth = _lab(lightness[index], ab[index])
             predicted = _lab(lightness[index], colors.ab[index])
@@ -164,18 +152,19 @@ def evaluate_run(
 def evaluate_baselines(
     lab: Path, statistics: Path, folder: Path, settings: EvaluationSettings
 ) -> dict[str, dict[str, float]]:
-    """Measure the grey and the mean-colour baseline, and keep the gallery's true photos.
+    """Measure the baselines, automatic and guided, and keep the gallery's true photos.
 
-    Written: `<folder>/grey/` and `<folder>/mean_color/` as `evaluate_run` does, `<folder>/truth/gallery/<id>.png`.
+    Written: `<folder>/<name>/` as `evaluate_run` does, `<folder>/truth/gallery/<id>.png`. The summary of a guided one
+    has `hint_share`, the share of pixels whose true colours it was told.
 
     Args:
-        lab: the LAB shards.
+        lab: the LAB shards; histogram matching takes its colours from those of the training split.
         statistics: `statistics.json` of the training split; its mean colour is the second baseline.
         folder: where the baselines' evaluations go.
         settings: batch size and size of the gallery.
 
     Returns:
-        The summaries by name of the baseline.
+        The summaries by name of the baseline, first the automatic ones.
 
     Raises:
         ValueError: the test split is empty.
@@ -183,32 +172,14 @@ def evaluate_baselines(
     evaluation = _Evaluation(lab, statistics, settings)
     evaluation.write_truth(folder / TRUTH)
     mean_a, mean_b = (float(value) for value in evaluation.statistics.mean_ab)
-    constants = {baselines.GREY: (0.0, 0.0), baselines.MEAN_COLOR: (mean_a, mean_b)}
-
-    def predict_with(ab: tuple[float, float]) -> Predict:
-        return lambda lightness: Colors(baselines.constant_ab(lightness, ab))
-
-    return {name: evaluation.write(name, predict_with(ab), folder / name) for name, ab in constants.items()}
-
-
-def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:
-    """A trained network as a colorizer of arrays.
-
-    Args:
-        model: a `Colorization` in evaluation mode.
-        device: where it runs; it is moved there.
-    """
-    import torch
-
-    model = model.to(device)
-
-    def predict(lightness: NDArray[np.float32]) -> Colors:
-        with torch.inference_mode():
-            prediction = model.predict(torch.from_numpy(lightness).to(device))
-        own = None if prediction.l is None else prediction.l.float().cpu().numpy()
-        return Colors(prediction.ab.float().cpu().numpy(), own)
-
-    return predict
+    automatic = {
+        baselines.GREY: baselines.constant((0.0, 0.0)),
+        baselines.MEAN_COLOR: baselines.constant((mean_a, mean_b)),
+        baselines.HISTOGRAM_MATCHING: baselines.histogram_matching(read_references(lab)),
+    }
+    summaries = {name: evaluation.write(name, predict, folder / name) for name, predict in automatic.items()}
+    name, guided = baselines.COLOR_BY_OPTIMIZATION, baselines.color_by_optimization()
+    return {**summaries, name: evaluation.write(name, guided, folder / name, baselines.HINT_SHARE)}
 
 
 class _Evaluation:
@@ -227,10 +198,10 @@ class _Evaluation:
     def batches(self) -> Iterator[Batch]:
         return self.loader.batches(epoch=0)
 
-    def write(self, name: str, predict: Predict, folder: Path) -> dict[str, float]:
+    def write(self, name: str, predict: Predict, folder: Path, hint_share: float = 0.0) -> dict[str, float]:
         batches = track(self.batches(), f"evaluate {name}", len(self.loader))
-        rows, pictures = evaluate(predict, batches, self.weights, set(self.gallery))
-        summary = summarise(rows)
+        rows, pictures = evaluate(predict, batches, self.weights, set(self.gallery), hint_share)
+        summary = summarise(rows) | ({"hint_share": hint_share} if hint_share else {})
         with atomic_path(folder / ROWS) as temporary:
             pq.write_table(rows, temporary)
         write_pictures(pictures, folder / GALLERY)

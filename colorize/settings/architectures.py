@@ -115,12 +115,13 @@ class HistogramMatchingSettings(Section):
 
     samples: int = Field(200, ge=1, le=100_000, description="pixels of the reference that are compared, jittered")
     neighbourhood: int = Field(5, ge=1, le=31, description="pixels, side of the window whose deviation counts")
+    seed: int = Field(0, ge=0, description="of the samples' places")
 
 
 class ColorByOptimizationSettings(Section):
     """Levin, Lischinski and Weiss, "Colorization using Optimization" (SIGGRAPH 2004): no learning, needs hints."""
 
-    window: int = Field(3, ge=3, le=9, description="pixels, side of the window in which neighbours lie")
+    window: Literal[3, 5, 7, 9] = Field(3, description="pixels, side of the window in which neighbours lie")
 
 
 class RegressionSettings(Section):

@@ -14,18 +14,12 @@ import torch
 from PIL import Image
 
 from colorize.color import lab_from_code, lab_to_rgb
-from colorize.data.loader import Batch
+from colorize.data.loader import Batch, Loader
 from colorize.metrics import baselines
-from colorize.metrics.evaluation import (
-    SCHEMA,
-    Colors,
-    evaluate,
-    evaluate_baselines,
-    evaluate_run,
-    network,
-    summarise,
-)
+from colorize.metrics.colorizers import Colors, Known, network, true_colors
+from colorize.metrics.evaluation import SCHEMA, evaluate, evaluate_baselines, evaluate_run, summarise
 from colorize.metrics.gallery import gallery_ids
+from colorize.metrics.references import read_references
 from colorize.models import create, save_model
 from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
 from colorize.settings.sections import EvaluationSettings, ShardSettings
@@ -174,16 +168,75 @@ def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path:
 
 def test_baselines_leave_rows_galleries_and_the_truth(data: Path, tmp_path: Path) -> None:
     summaries = evaluate_baselines(data / "lab", data / "statistics.json", tmp_path, SETTINGS)
-    assert list(summaries) == ["grey", "mean_color"]
+    assert tuple(summaries) == baselines.NAMES + baselines.GUIDED
     assert summaries["grey"]["colorfulness"] < 0.5
     assert summaries["mean_color"]["ab_rmse"] < summaries["grey"]["ab_rmse"]
-    names = [
-        {path.name for path in (tmp_path / name / "gallery").iterdir()} for name in ("grey", "mean_color", "truth")
-    ]
-    assert names[0] == names[1] == names[2]
+    assert {name for name, summary in summaries.items() if "hint_share" in summary} == {"color_by_optimization"}
+    # Of 16 x 16 pixels it is told five.
+    assert summaries["color_by_optimization"]["ab_rmse"] < summaries["mean_color"]["ab_rmse"]
+    assert summaries["histogram_matching"]["colorfulness"] > 0.5 * summaries["histogram_matching"]["colorfulness_truth"]
+    names = [{path.name for path in (tmp_path / name / "gallery").iterdir()} for name in (*summaries, "truth")]
+    assert all(found == names[0] for found in names)
     assert len(names[0]) == 5
     files = _tree(tmp_path)
     assert not [name for name in files if ".tmp" in name]
+    assert evaluate_baselines(data / "lab", data / "statistics.json", tmp_path, SETTINGS) == summaries
+    assert _tree(tmp_path) == files
+
+
+def test_only_a_guided_colorizer_is_told_true_colours(batch: Batch) -> None:
+    told: list[Known | None] = []
+
+    def predict(lightness: np.ndarray, known: Known | None = None) -> Colors:
+        told.append(known)
+        return Colors(baselines.constant_ab(lightness, (0, 0)))
+
+    evaluate(predict, [batch], np.ones((256, 256)))
+    evaluate(predict, [batch], np.ones((256, 256)), hint_share=0.1)
+    assert told[0] is None
+    _, ab = lab_from_code(batch.l, batch.ab)
+    known = told[1]
+    assert (known.mask.sum(axis=(1, 2, 3)) == round(0.1 * SIZE * SIZE)).all()
+    assert (known.ab == np.where(known.mask, ab, 0)).all()
+
+
+def test_the_colours_told_depend_on_the_photo_alone() -> None:
+    ab = np.ones((3, 2, 8, 8), np.float32)
+    known = true_colors(["a", "b", "c"], ab, 0.25)
+    assert (known.mask[0] != known.mask[1]).any()
+    np.testing.assert_array_equal(true_colors(["b"], ab[:1], 0.25).mask[0], known.mask[1])
+    assert true_colors(["a"], ab[:1, :, :1, :1], 0.01).mask.sum() == 1
+
+
+def test_references_are_training_photos_by_id_and_the_nearest_lightness_is_taken(data: Path) -> None:
+    references = read_references(data / "lab")
+    training = {batch.ids[0]: batch for batch in Loader(data / "lab", "train", 1, 0).batches(0)}
+    assert references.ids == sorted(training)
+    for number, identity in enumerate(references.ids):
+        np.testing.assert_array_equal(references.l[number], training[identity].l[0])
+        np.testing.assert_array_equal(references.ab[number], training[identity].ab[0])
+    # A photo is nearest to itself, also mirrored or a little darker.
+    np.testing.assert_array_equal(references.nearest(references.l[..., ::-1]), np.arange(len(training)))
+    np.testing.assert_array_equal(references.nearest(np.maximum(references.l, 1) - 1), np.arange(len(training)))
+
+
+def test_of_many_training_photos_those_with_the_smallest_ids_are_references(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = read_references(data / "lab")
+    monkeypatch.setattr("colorize.metrics.references._MAXIMUM", 3)
+    few = read_references(data / "lab")
+    assert few.ids == everything.ids[:3]
+    np.testing.assert_array_equal(few.ab, everything.ab[:3])
+
+
+def test_histogram_matching_gives_a_photo_of_the_training_split_nearly_its_own_colours(data: Path) -> None:
+    references = read_references(data / "lab")
+    lightness, truth = lab_from_code(references.l, references.ab)
+    predict = baselines.histogram_matching(references)
+    found = predict(lightness).ab
+    assert np.abs(found - truth).mean() < 0.25 * np.abs(truth).mean()
+    np.testing.assert_array_equal(predict(lightness[4:5]).ab[0], found[4])
 
 
 def test_a_network_answers_the_same_for_a_photo_alone_and_in_a_batch(batch: Batch) -> None:
