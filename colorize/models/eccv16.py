@@ -128,6 +128,8 @@ class ECCV16(Predictor):
 class TrainableECCV16(Adapted):
     """`ECCV16` for training. The bins' colours in `model_out` are a table and stay as they are."""
 
+    paper = "Zhang et al., ECCV 2016"
+
     def __init__(self, settings: ECCV16Settings) -> None:
         network = ECCV16(width=settings.width)
         # A classification never asks for them, and training on several workers wants a gradient for all it moves.

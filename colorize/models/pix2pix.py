@@ -129,6 +129,8 @@ class Pix2PixUNet(Predictor):
 class TrainablePix2PixUNet(Adapted):
     """`Pix2PixUNet` for training."""
 
+    paper = "Isola et al., CVPR 2017"
+
     def __init__(self, settings: Pix2PixSettings) -> None:
         super().__init__(Pix2PixUNet(channels=settings.channels, depth=settings.depth, dropout=settings.dropout))
 

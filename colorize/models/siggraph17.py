@@ -121,6 +121,7 @@ class SIGGRAPH17(Predictor):
 class TrainableSIGGRAPH17(Adapted):
     """`SIGGRAPH17` for training, without its classification."""
 
+    paper = "Zhang et al., SIGGRAPH 2017"
     takes_hints = True
 
     def __init__(self, settings: SIGGRAPH17Settings) -> None:
