@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 # Importing a family registers it.
-from colorize.models import simple_unet, unet, unet_vae
+from colorize.models import (
+    ddcolor,
+    deoldify,
+    eccv16,
+    pix2pix,
+    siggraph17,
+    simple_unet,
+    unet,
+    unet_vae,
+    unet_vae_deep,
+    vgg16_decoder,
+)
 from colorize.models.base import Colorization, Hints, Latent, Prediction, Predictor
 from colorize.models.files import load_model, save_model
 from colorize.models.registry import create, names
@@ -15,10 +26,17 @@ __all__ = [
     "Prediction",
     "Predictor",
     "create",
+    "ddcolor",
+    "deoldify",
+    "eccv16",
     "load_model",
     "names",
+    "pix2pix",
     "save_model",
+    "siggraph17",
     "simple_unet",
     "unet",
     "unet_vae",
+    "unet_vae_deep",
+    "vgg16_decoder",
 ]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Hints, Latent, Prediction, normalised
-from colorize.models.blocks import at_least, latent_noise, resize, scaled
+from colorize.models.blocks import at_least, drawn, resize, scaled
 from colorize.models.registry import register
 from colorize.settings.architectures import UNetVAESettings
 
@@ -39,6 +39,7 @@ class UNetVAE(Colorization):
     """
 
     variational = True
+    paper = '"Enhancing Image Colorization Architectures", the study'
 
     def __init__(self, settings: UNetVAESettings) -> None:
         super().__init__()
@@ -59,10 +60,7 @@ class UNetVAE(Colorization):
         encoded2 = self.encoder2(self.encoder1(at_least(normalised(l), MINIMUM_SIDE)))
         encoded3 = self.encoder3(encoded2)
         latent = Latent(self.mean(encoded3), self.log_variance(encoded3))
-        code = latent.mean
-        if seeds is not None:
-            code = code + torch.exp(0.5 * latent.log_variance) * latent_noise(code, list(seeds))
-        decoded = self.decoder1(torch.cat([code, encoded3], dim=1))
+        decoded = self.decoder1(torch.cat([drawn(latent, seeds), encoded3], dim=1))
         skip = resize(encoded2, (decoded.shape[-2], decoded.shape[-1]))
         decoded = self.decoder3(self.decoder2(torch.cat([decoded, skip], dim=1)))
         lab = AB_SCALE * resize(self.final(decoded), size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from colorize.settings.base import Section
 
@@ -44,12 +44,18 @@ class UNetSettings(Section):
     """The cure of the study's artefacts: padding, skip connections, resize-convolution, predicts ab."""
 
     encoder: Literal["plain", "resnet18", "resnet34", "resnet50", "vgg16"] = "plain"
-    channels: int = Field(32, ge=4, le=256, description="channels of the first level; they double a level")
-    depth: int = Field(4, ge=1, le=6, description="number of times the picture is halved (encoder: plain)")
-    normalization: Literal["group", "batch", "none"] = "group"
-    padding: Literal["reflect", "zeros"] = "reflect"
+    channels: int = Field(32, ge=4, le=256, description="at full size; they double a level (plain encoder, decoder)")
+    depth: int = Field(4, ge=1, le=6, description="number of times the picture is halved; 6 only if plain")
+    normalization: Literal["group", "batch", "none"] = Field("group", description="all but a published encoder's own")
+    padding: Literal["reflect", "zeros"] = Field("reflect", description="all but a published encoder's own")
     encoder_width: Width = 1.0
     pretrained: Pretrained = None
+
+    @model_validator(mode="after")
+    def _published_encoders_have_five_halvings(self) -> UNetSettings:
+        if self.encoder != "plain" and self.depth > 5:
+            raise ValueError(f"encoder '{self.encoder}' halves the picture 5 times; 'depth' is {self.depth}")
+        return self
 
 
 class VGG16DecoderSettings(Section):
@@ -106,8 +112,7 @@ class DDColorSettings(Section):
     channels: int = Field(512, ge=32, le=1024, multiple_of=32, description="of the pixel decoder; 512 as published")
     embedding: int = Field(256, ge=16, le=1024, multiple_of=16, description="of a colour query; 256 as published")
     queries: int = Field(100, ge=1, le=1000, description="colour queries; 100 as published")
-    layers: int = Field(9, ge=1, le=30, description="of the colour decoder; 9 as published")
-    pretrained: Pretrained = None
+    layers: int = Field(9, ge=3, le=30, description="of the colour decoder, whose scales take turns; 9 as published")
 
 
 class HistogramMatchingSettings(Section):
