@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,9 +44,9 @@ class ColorByOptimization(Colorization):
         settings: side of the window in which neighbours lie.
     """
 
-    paper: ClassVar[str] = "Levin, Lischinski and Weiss, SIGGRAPH 2004"
-    trained: ClassVar[bool] = False
-    takes_hints: ClassVar[bool] = True
+    paper = "Levin, Lischinski and Weiss, SIGGRAPH 2004"
+    trained = False
+    takes_hints = True
 
     def __init__(self, settings: ColorByOptimizationSettings) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ space l-alpha-beta, this in CIELAB, as everything here does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,8 +42,8 @@ class HistogramMatching(Colorization):
         ValueError: the reference is no photo of the shape that `Reference` states.
     """
 
-    paper: ClassVar[str] = "Welsh, Ashikhmin and Mueller, SIGGRAPH 2002"
-    trained: ClassVar[bool] = False
+    paper = "Welsh, Ashikhmin and Mueller, SIGGRAPH 2002"
+    trained = False
     lightness: Tensor
     deviation: Tensor
     ab: Tensor

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from colorize.data.statistics import load_statistics
 from colorize.metrics import baselines
 from colorize.metrics.comparison import Comparison, best, compare, interval
-from colorize.metrics.evaluation import ROWS, TRUTH, summarise
+from colorize.metrics.evaluation import ROWS, SUMMARY, TRUTH, summarise
 from colorize.metrics.gallery import GALLERY, gallery_ids
 from colorize.report.curves import Log, read_log
 from colorize.report.data_page import DataPage, gather_data
@@ -39,6 +39,7 @@ class Entry:
         high: its upper end.
         log: what training wrote.
         facts: what `model.json` says: parameters, settings.
+        hint_share: of a guided baseline, the share of pixels whose true colours it was told; 0 of what is automatic.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Entry:
     high: float
     log: Log = field(default_factory=Log)
     facts: dict[str, Any] = field(default_factory=dict)
+    hint_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Report:
 
     Attributes:
         models: trained models, best first.
-        baselines: best first.
+        baselines: those that are told nothing, best first.
+        guided: those that are told true colours: for comparison, never for a verdict.
         champion: the run that the registry's alias points to; empty where nobody was asked.
         verdict: the best model against the best baseline, on the primary metric.
         runner_up: the best model against the second-best.
@@ -102,6 +105,7 @@ class Report:
     champion: str = ""
     models: list[Entry] = field(default_factory=list)
     baselines: list[Entry] = field(default_factory=list)
+    guided: list[Entry] = field(default_factory=list)
     verdict: Comparison | None = None
     runner_up: Comparison | None = None
     gallery: list[GalleryPhoto] = field(default_factory=list)
@@ -126,8 +130,10 @@ def gather(
     folders = _newest_runs(root / "runs") if runs is None else [root / "runs" / run for run in runs]
     report = Report(primary, champion)
     report.models = _ranked([entry for folder in folders if (entry := _model(folder, primary))], primary)
-    measured = [_baseline(root / BASELINES_FOLDER / name, primary) for name in baselines.NAMES]
-    report.baselines = _ranked([entry for entry in measured if entry], primary)
+    report.baselines, report.guided = (
+        _ranked([entry for name in names if (entry := _baseline(root / BASELINES_FOLDER / name, primary))], primary)
+        for names in (baselines.NAMES, baselines.GUIDED)
+    )
     if report.models and report.baselines:
         report.verdict = compare(report.models[0].rows, report.baselines[0].rows, primary)
     if len(report.models) > 1:
@@ -162,7 +168,7 @@ def _baseline(folder: Path, primary: str) -> Entry | None:
     if not (folder / ROWS).is_file():
         return None
     rows, summary, (low, high) = _measured(folder, primary)
-    return Entry(folder.name, "", rows, summary, low, high)
+    return Entry(folder.name, "", rows, summary, low, high, hint_share=_json(folder / SUMMARY).get("hint_share", 0.0))
 
 
 def _measured(evaluation: Path, primary: str) -> tuple[pa.Table, dict[str, float], tuple[float, float]]:

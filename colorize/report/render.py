@@ -81,7 +81,7 @@ def render(report: Report, path: Path) -> None:
     page = environment.get_template("index.html.j2").render(
         report=report,
         metrics=_metrics(report),
-        entries=[*report.models, *report.baselines],
+        entries=_entries(report),
         winners={metric.key: _winners(report, metric) for metric in METRICS},
         verdict=verdict_of(report),
         primary=_primary(report),
@@ -159,16 +159,20 @@ def _by_name(report: Report) -> list[Entry]:
     return sorted(report.models, key=lambda entry: entry.name)
 
 
+def _entries(report: Report) -> list[Entry]:
+    """The rows of the comparison; what is told true colours comes last, apart from what is ranked."""
+    return [*report.models, *report.baselines, *report.guided]
+
+
 def _metrics(report: Report) -> list[Metric]:
     """Those that some model or baseline has a value for; the primary one first."""
-    entries = [*report.models, *report.baselines]
-    there = [metric for metric in METRICS if any(metric.key in entry.summary for entry in entries)]
+    there = [metric for metric in METRICS if any(metric.key in entry.summary for entry in _entries(report))]
     return sorted(there, key=lambda metric: metric.key != report.primary)
 
 
 def _truth(report: Report) -> dict[str, float]:
     """Colourfulness of the true photos, the same for every model."""
-    summary = next((entry.summary for entry in [*report.models, *report.baselines]), {})
+    summary = next((entry.summary for entry in _entries(report)), {})
     return {
         metric.key: summary[f"{metric.key}_truth"]
         for metric in METRICS
@@ -177,7 +181,7 @@ def _truth(report: Report) -> dict[str, float]:
 
 
 def _winners(report: Report, metric: Metric) -> set[str]:
-    """Names with the best value as it is printed: equal figures share the mark."""
+    """Names with the best value as it is printed: equal figures share the mark. Whoever is told colours gets none."""
     truth = _truth(report).get(metric.key, 0.0)
     values = {
         entry.name: round(_badness(metric, entry.summary[metric.key], truth), metric.digits)
@@ -195,7 +199,7 @@ def _badness(metric: Metric, value: float, truth: float) -> float:
 
 def _intervals(report: Report) -> list[tuple[Entry, float, float, float]]:
     """Mean and ends of the interval of the primary metric, in percent of the widest bar's end."""
-    entries = [*report.models, *report.baselines]
+    entries = _entries(report)
     end = max((entry.high for entry in entries), default=1.0) * 1.02 or 1.0
     return [
         (entry, 100 * entry.summary[report.primary] / end, 100 * entry.low / end, 100 * entry.high / end)

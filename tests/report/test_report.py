@@ -118,6 +118,21 @@ def test_models_are_ranked_and_held_against_the_best_baseline(report: Report, pr
     assert report.lineage["run of unet"] == "unet-0123456789ab"
 
 
+def test_what_is_told_true_colours_is_shown_but_never_ranked(report: Report, page: Path, tmp_path: Path) -> None:
+    assert {entry.name for entry in report.baselines} == {"grey", "mean_color", "histogram_matching"}
+    assert [(entry.name, entry.hint_share) for entry in report.guided] == [("color_by_optimization", 0.02)]
+    text = page.read_text()
+    assert "color_by_optimization *" in text
+    assert "it is told the true colours of 2&nbsp;% of each photo’s pixels" in text
+    flawless = dict.fromkeys(report.guided[0].summary, 0.0)
+    perfect = dataclasses.replace(report, guided=[dataclasses.replace(report.guided[0], summary=flawless)])
+    assert verdict_of(perfect) == verdict_of(report)
+    render(perfect, tmp_path / "index.html")
+    row = (tmp_path / "index.html").read_text().partition('data-value="color_by_optimization"')[2].partition("</tr>")[0]
+    assert "guided *" in row
+    assert "best" not in row
+
+
 @pytest.mark.parametrize(
     ("interval", "headline", "words"),
     [
@@ -293,7 +308,8 @@ def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Pa
     seen = json.loads(re.search(r"<title>seen (.*?)</title>", done.stdout).group(1))
     assert seen["direction"] == "descending"
     assert seen["sorted"] == seen["reversed"][::-1]
-    assert sorted(seen["sorted"]) == ["grey", "mean_color", "simple_unet", "unet"]
+    without_learning = ["color_by_optimization", "grey", "histogram_matching", "mean_color"]
+    assert sorted(seen["sorted"]) == [*without_learning, "simple_unet", "unet"]
     assert seen["shown"] == 3
     assert seen["pictures"] == 4
     assert seen["open"]
