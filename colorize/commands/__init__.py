@@ -12,7 +12,21 @@ import typer
 from typer.core import TyperGroup
 
 from colorize import __version__
-from colorize.commands import dedupe, doctor, gc, inspect, models, photos, publish, remove, verify, watch
+from colorize.commands import (
+    architectures,
+    dedupe,
+    doctor,
+    gc,
+    inspect,
+    models,
+    overfit,
+    photos,
+    publish,
+    remove,
+    verify,
+    watch,
+    weights,
+)
 
 DEFAULT = "photos"
 
@@ -64,6 +78,13 @@ app.command("inspect", help="What ingest would do with each file of a folder or 
 app.command("dedupe")(dedupe.dedupe)
 app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
 app.command("models", help="List the registered models, their aliases and figures.")(models.models)
+app.command("architectures", help="All architectures: parameters, what they predict, paper, objective.")(
+    architectures.architectures
+)
+app.command("overfit", help="Train an architecture on 8 photos until it knows them: the first check of a network.")(
+    overfit.overfit
+)
+app.add_typer(weights.application, name="weights")
 app.command("watch", help="Follow the loss of a training run live.")(watch.watch)
 app.command("verify", help="Check LAB shards against their index: finds any flipped bit.")(verify.verify)
 app.command("publish", help="Put the LAB shards into a bucket or folder as a version that never changes.")(

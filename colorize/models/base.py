@@ -117,7 +117,14 @@ class Colorization(Predictor):
     """Base of the networks that the registry knows: trained by `forward`, which is `colors`.
 
     Training wraps networks for several workers, and what is wrapped can only be called.
+
+    Attributes:
+        paper: where the architecture was published, for lists of architectures.
+        trained: false for methods that colour without learning: they have no parameters.
     """
+
+    paper: ClassVar[str] = ""
+    trained: ClassVar[bool] = True
 
     def forward(self, l: Tensor, seeds: Sequence[int] | None = None) -> Prediction:  # noqa: E741
         """See `Predictor.colors`."""

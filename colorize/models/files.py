@@ -10,7 +10,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import nn
 
-from colorize.models.base import Colorization
+from colorize.models.base import Adapted, Colorization
 from colorize.models.registry import create, settings_of
 from colorize.settings import Section
 from colorize.storage import write_bytes, write_json
@@ -42,6 +42,9 @@ def save_model(folder: Path, model: nn.Module, name: str, settings: Section, ext
 def load_model(folder: Path) -> Colorization:
     """The network of a folder written by `save_model`, in evaluation mode, on the CPU.
 
+    Also of a folder of imported published weights, whose `model.json` says `published`: its tensors have their
+    published names, which are those of the network inside the trained one.
+
     Raises:
         ValueError: the folder holds no model, or one of another format, or the two files do not fit together.
     """
@@ -52,10 +55,14 @@ def load_model(folder: Path) -> Colorization:
         raise ValueError(f"{folder}: no readable model.json and model.safetensors here ({error})") from error
     if description.get("format") != FORMAT:
         raise ValueError(f"{folder}: model format {description.get('format')!r}; this version reads {FORMAT}")
+    if "architecture" not in description:
+        kind, published = description.get("kind", "network"), description.get("published", "unknown")
+        raise ValueError(f"{folder}: holds the {kind} '{published}', which makes no colours")
     name = description["architecture"]
     model = create(name, settings_of(name, description["settings"]))
+    target = model.network if isinstance(model, Adapted) and "published" in description else model
     try:
-        model.load_state_dict(state)
+        target.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{folder}: the weights do not fit the architecture '{name}': {error}") from error
     return model.eval()

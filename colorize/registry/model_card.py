@@ -47,6 +47,22 @@ get the colour of what surrounds them.
 {lineage}
 """
 
+_PUBLISHED_TEMPLATE = """# {published} ({variant})
+
+Predicts the colours (ab of CIELAB) of a photo from its lightness. {parameters:,} parameters, as published, trained by
+others. A baseline to compare with; nothing was measured here yet.
+
+## Source
+{source}, file `{file}`, described at {page}. Licence: {licence}.
+
+SHA-256 of the file `{file_sha256}`; of the converted tensors `{sha256}`.
+
+## Intended use and limits
+See its publisher's page. Colour is guessed, not recovered. The published code runs it at {size} pixels.
+
+## Files
+`model.safetensors` (tensors by their published names) and `model.json`; no pickle.
+"""
 _SHOWN = {
     "ab_error_rebalanced": "ab error, rare colours weigh more (less is better)",
     "ab_rmse": "ab RMSE, CIELAB units (less is better)",
@@ -89,6 +105,11 @@ def model_card(
         findings="\n".join(f"- {finding}" for finding in findings(metrics, baselines)),
         lineage="\n".join(f"- {name}: `{value}`" for name, value in lineage.items()),
     )
+
+
+def published_card(description: Mapping[str, Any]) -> str:
+    """The model card of published weights, in Markdown, from the `model.json` that importing them wrote."""
+    return _PUBLISHED_TEMPLATE.format(**{**description, "variant": description["variant"] or "weights of one's own"})
 
 
 def findings(metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -142,22 +142,31 @@ class Registry:
             return self._refresh(known, metrics, files)
         if not (run / "model" / "model.safetensors").is_file():
             raise RegistryError(f"{run}: there is no trained model in {run / 'model'}; has its training finished?")
-        folder = self.artefacts / run.name
-        # Nothing refers to this folder yet, so what an interrupted attempt left there can be replaced.
-        with atomic_folder(folder) as building:
-            shutil.copytree(run / "model", building, dirs_exist_ok=True)
-            for name, content in files.items():
-                (building / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        self._keep(run.name, run / "model", files)
         self._create_registered_model()
-        card = files.get(MODEL_CARD, b"")
-        entry = self._client.create_model_version(
-            self.name,
-            source=folder.as_uri(),
-            run_id=log_run(self._client, self.name, run, metrics, tags),
-            tags={**tags, "run": run.name, "folder": run.name, "metrics": json.dumps(dict(metrics))},
-            description=card.decode() if isinstance(card, bytes) else card.read_text(encoding="utf-8"),
-        )
-        return self._version(entry, {})
+        return self._create(run.name, log_run(self._client, self.name, run, metrics, tags), metrics, tags, files)
+
+    def register_published(
+        self, name: str, model: Path, tags: Mapping[str, str], files: Mapping[str, bytes]
+    ) -> Version:
+        """Make a version of a network that others trained, to compare with; the one it already has is kept.
+
+        Args:
+            name: stands where the name of a run does, and tells these weights from all others.
+            model: folder with `model.safetensors` and `model.json`.
+            tags: where the weights are from; `architecture` is needed.
+            files: what else to keep beside the model, by name.
+
+        Raises:
+            OSError: the artefact folder cannot be written to.
+        """
+        if known := next((version for version in self.list() if version.run == name), None):
+            if not (known.folder / "model.safetensors").is_file():
+                self._keep(name, model, files)
+            return known
+        self._keep(name, model, files)
+        self._create_registered_model()
+        return self._create(name, None, {}, tags, files)
 
     def promote(self, version: int, alias: str = CHAMPION) -> None:
         """Point an alias to a version; the champion that is replaced becomes `previous`."""
@@ -178,6 +187,31 @@ class Registry:
         if self.uri.startswith(_SQLITE):
             Path(self.uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def _keep(self, name: str, model: Path, files: Mapping[str, bytes | Path]) -> None:
+        """Copy a version's files to their place. Nothing refers to it yet: an interrupted attempt's can be replaced."""
+        with atomic_folder(self.artefacts / name) as building:
+            shutil.copytree(model, building, dirs_exist_ok=True)
+            for file, content in files.items():
+                (building / file).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+
+    def _create(
+        self,
+        name: str,
+        run_id: str | None,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes | Path],
+    ) -> Version:
+        card = files.get(MODEL_CARD, b"")
+        entry = self._client.create_model_version(
+            self.name,
+            source=(self.artefacts / name).as_uri(),
+            run_id=run_id,
+            tags={**tags, "run": name, "folder": name, "metrics": json.dumps(dict(metrics))},
+            description=card.decode() if isinstance(card, bytes) else card.read_text(encoding="utf-8"),
+        )
+        return self._version(entry, {})
 
     def _refresh(self, known: Version, metrics: Mapping[str, float], files: Mapping[str, bytes | Path]) -> Version:
         """A run whose measurements changed (other test photos, other measures) is still the same model."""

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from colorize.settings import Settings, SettingsError, load_settings
 from colorize.training.identity import specify
+from colorize.training.pretrained import FOLDER
 
 application = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -52,7 +53,8 @@ def main(
 
         try:
             with _Live(console, run.name) as live:
-                done = train(run, lab, folder, device=device, threads=threads, report=live)
+                weights = params.parent / FOLDER
+                done = train(run, lab, folder, device=device, threads=threads, weights=weights, report=live)
         except TrainingError as error:
             raise typer.Exit(_failed(console, error)) from error
     except (SettingsError, ValueError) as error:

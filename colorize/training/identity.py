@@ -13,11 +13,12 @@ from colorize.data.shard_index import read_index
 from colorize.settings import Section, Settings
 from colorize.settings.architectures import RegressionSettings, VAESettings
 from colorize.settings.sections import ArchitecturesSettings, TrainingSettings
+from colorize.training import pretrained
 
 _PACKAGE = Path(__file__).parents[1]
-# Patterns of the sources whose text decides weights; the command line of training only shows what happens.
+# Patterns of the sources whose text decides weights; a command line only shows what happens, a check keeps nothing.
 _SOURCES = ("models/*.py", "objectives/*.py", "training/*.py", "data/loader.py", "data/shard_file.py")
-_NOT_COUNTED = "training/__main__.py"
+_NOT_COUNTED = {"training/__main__.py", "training/overfit.py"}
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
 
@@ -33,6 +34,7 @@ class RunSpecification:
         training: epochs, batch size, learning rate, seed and the like.
         data_digest: of what training sees of the shards, 64 hexadecimal digits.
         fingerprint: of all this and the code, 64 hexadecimal digits.
+        pretrained_digest: of the published weights that the encoder begins with; None without such.
     """
 
     architecture: str
@@ -41,6 +43,7 @@ class RunSpecification:
     training: TrainingSettings
     data_digest: str
     fingerprint: str
+    pretrained_digest: str | None = None
 
     @property
     def name(self) -> str:
@@ -56,6 +59,7 @@ class RunSpecification:
             "training": self.training.model_dump(mode="json"),
             "data_digest": self.data_digest,
             "fingerprint": self.fingerprint,
+            "pretrained_digest": self.pretrained_digest,
         }
 
     @classmethod
@@ -69,7 +73,15 @@ class RunSpecification:
         chosen = {name: {"model": values["model"], "objective": values["objective"]}}
         run = ArchitecturesSettings.model_validate(chosen).chosen()[name]
         training = TrainingSettings.model_validate(values["training"])
-        return cls(name, run.model, run.objective, training, values["data_digest"], values["fingerprint"])
+        return cls(
+            name,
+            run.model,
+            run.objective,
+            training,
+            values["data_digest"],
+            values["fingerprint"],
+            values.get("pretrained_digest"),
+        )
 
 
 def specify(settings: Settings, architecture: str, lab: Path, root: Path) -> RunSpecification:
@@ -82,7 +94,8 @@ def specify(settings: Settings, architecture: str, lab: Path, root: Path) -> Run
         root: the project's folder, where `requirements.lock` is.
 
     Raises:
-        ValueError: the architecture is not chosen, or the index or the lock file is missing.
+        ValueError: the architecture is not chosen, or the index, the lock file or the published weights that its
+            settings name are missing.
     """
     chosen = settings.architectures.chosen()
     if architecture not in chosen:
@@ -90,7 +103,9 @@ def specify(settings: Settings, architecture: str, lab: Path, root: Path) -> Run
     data = read_index(lab)["digest"]
     run = chosen[architecture]
     identity = fingerprint(settings, architecture, data, root)
-    return RunSpecification(architecture, run.model, run.objective, settings.training_of(architecture), data, identity)
+    training = settings.training_of(architecture)
+    begins_with = _pretrained_digest(run.model, root)
+    return RunSpecification(architecture, run.model, run.objective, training, data, identity, begins_with)
 
 
 def fingerprint(settings: Settings, architecture: str, data: str, root: Path) -> str:
@@ -100,7 +115,7 @@ def fingerprint(settings: Settings, architecture: str, data: str, root: Path) ->
         settings: all of `params.yaml`; model, objective and training of the one architecture count.
         architecture: one of the architectures chosen there.
         data: digest of what training sees of the shards, from their `index.json`.
-        root: the project's folder, where `requirements.lock` is.
+        root: the project's folder, where `requirements.lock` and imported weights are.
 
     Returns:
         64 hexadecimal digits, the SHA-256 of a canonical JSON text.
@@ -112,6 +127,7 @@ def fingerprint(settings: Settings, architecture: str, data: str, root: Path) ->
         "model": run.model.model_dump(mode="json"),
         "objective": run.objective.model_dump(mode="json"),
         "training": settings.training_of(architecture).model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+        "pretrained": _pretrained_digest(run.model, root),
         "code": _digest_of_files(list(source_files()), "the package is incomplete"),
         "lock": _digest_of_files([root / "requirements.lock"], "run from the project's folder"),
     }
@@ -126,7 +142,13 @@ def run_name(architecture: str, identity: str) -> str:
 def source_files() -> Iterator[Path]:
     """The files of the package whose text counts into the fingerprint, in a fixed order."""
     for pattern in _SOURCES:
-        yield from sorted(path for path in _PACKAGE.glob(pattern) if path != _PACKAGE / _NOT_COUNTED)
+        found = sorted(_PACKAGE.glob(pattern))
+        yield from (path for path in found if path.relative_to(_PACKAGE).as_posix() not in _NOT_COUNTED)
+
+
+def _pretrained_digest(model: Section, root: Path) -> str | None:
+    name = pretrained.wanted(model)
+    return None if name is None else pretrained.recorded_digest(root / pretrained.FOLDER, name)
 
 
 def _digest_of_files(paths: list[Path], way_out: str) -> str:

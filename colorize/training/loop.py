@@ -25,7 +25,7 @@ from colorize.data.loader import Batch, Loader
 from colorize.models import create, save_model
 from colorize.objectives import create as create_objective
 from colorize.storage import remove_temporaries, write_json
-from colorize.training import checkpoint, log
+from colorize.training import checkpoint, log, pretrained
 from colorize.training.batches import decode, photo_seed, share_of_loss
 from colorize.training.identity import RunSpecification
 from colorize.training.meters import Meter
@@ -49,6 +49,7 @@ def train(
     world_size: int = 1,
     device: str | None = None,
     threads: int | None = None,
+    weights: Path | None = None,
     wrap: Wrap = lambda model: model,
     report: Report | None = None,
 ) -> dict[str, Any]:
@@ -67,6 +68,8 @@ def train(
         world_size: number of workers; with more than one a torch process group must have been set up.
         device: such as `cpu` or `cuda:0`; None: a GPU where there is one.
         threads: CPU threads for torch; None: as set.
+        weights: folder of imported published weights, of which the encoder may begin with some; None: the one of the
+            project that `run_folder` lies in, as `runs/<name>`.
         wrap: makes the network one that averages gradients over the workers.
         report: called with every record of the log, equally often on every worker.
 
@@ -75,7 +78,7 @@ def train(
 
     Raises:
         ValueError: the folder is another run's, the device or number format is not there, the training split is empty,
-            or a checkpoint is damaged.
+            a checkpoint is damaged, or the published weights to begin with are missing, others or do not fit.
         TrainingError: the loss is no number; the message names the photos.
     """
     _refuse_foreign(run, run_folder)
@@ -84,7 +87,9 @@ def train(
         return _read(finished)
     chosen = choose_device(device)
     with reproducible(chosen, threads):
-        worker = _Worker(run, lab, run_folder, place=_Place(rank, world_size, chosen), wrap=wrap, report=report)
+        place = _Place(rank, world_size, chosen)
+        published = weights or run_folder.absolute().parent.parent / pretrained.FOLDER
+        worker = _Worker(run, lab, run_folder, place=place, weights=published, wrap=wrap, report=report)
         for epoch in range(worker.state.epoch, run.training.epochs):
             worker.train_epoch(epoch)
         return worker.finish()
@@ -102,7 +107,15 @@ class _Worker:
     """One worker's network, optimizers and data, and how far they have come."""
 
     def __init__(
-        self, run: RunSpecification, lab: Path, folder: Path, *, place: _Place, wrap: Wrap, report: Report | None
+        self,
+        run: RunSpecification,
+        lab: Path,
+        folder: Path,
+        *,
+        place: _Place,
+        weights: Path,
+        wrap: Wrap,
+        report: Report | None,
     ) -> None:
         settings = run.training
         self.run, self.folder, self.report = run, folder, report
@@ -124,7 +137,7 @@ class _Worker:
             name: AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
             for name, parameters in self.objective.groups(self.network).items()
         }
-        self.state = self._resume()
+        self.state = self._resume(weights)
         # The wrapper shares the parameters: what the optimizers move, it sees.
         self.model = wrap(self.network)
         self.started = time.monotonic() - self.state.seconds
@@ -268,12 +281,14 @@ class _Worker:
         if self.report:
             self.report(record)
 
-    def _resume(self) -> checkpoint.State:
+    def _resume(self, weights: Path) -> checkpoint.State:
         """Go back to the newest checkpoint, or to the start; worker 0 also tidies the folder."""
         state = checkpoint.State()
         folder = self.folder / "checkpoints"
         if whole := checkpoint.checkpoints(folder):
             state = checkpoint.load(whole[-1], self.network, self.optimizers)
+        elif (name := pretrained.wanted(self.run.model)) is not None:
+            self.network.begin_with(pretrained.read(weights, name, self.run.pretrained_digest or ""))
         if self.rank == 0:
             write_json(self.folder / "run.json", self.run.to_dict())
             remove_temporaries(folder)

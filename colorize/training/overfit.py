@@ -1,0 +1,124 @@
+"""The first check of any network: can it learn eight photos by heart? What cannot do that will learn nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim import AdamW
+
+from colorize.data.loader import Batch, Loader
+from colorize.models import create
+from colorize.objectives import PhotoBatch
+from colorize.objectives import create as create_objective
+from colorize.settings import Section
+from colorize.settings.sections import ImageSettings, Objective, TrainingSettings
+from colorize.training.batches import decode, photo_seed
+from colorize.training.precision import reproducible
+
+PHOTOS = 8
+_COLLECTION = "landscape-pictures"
+
+
+class Step(NamedTuple):
+    """What one training step found, before it moved the weights.
+
+    Attributes:
+        number: from 1.
+        loss: of the objective.
+        ab_rmse: root of the mean squared error of ab over all pixels, CIELAB units.
+    """
+
+    number: int
+    loss: float
+    ab_rmse: float
+
+
+def photos_of(lab: Path) -> Batch:
+    """The first eight photos of the training split, or fewer where it has fewer.
+
+    Raises:
+        ValueError: the shards are missing or damaged, or there are no photos to train on.
+    """
+    loader = Loader(lab, "train", PHOTOS, 0, shuffle=False, workers=0)
+    if not loader.photos:
+        raise ValueError(f"{lab} has no photos in the training split: nothing to train on")
+    return next(loader.batches(0))
+
+
+def drawn_photos(size: int) -> Batch:
+    """Eight photos of the embedded sample, drawn by code, as a batch of squares of `size` pixels."""
+    from colorize.data.shard_file import Row
+    from colorize.data.shard_pixels import make_row
+    from colorize.data.sources.sample import SampleSource
+
+    source = SampleSource(_COLLECTION, PHOTOS)
+    rows = [make_row(entry.path, source.read(entry), size, ImageSettings()) for entry in source.list()]
+    usable = [row for row in rows if isinstance(row, Row)][:PHOTOS]
+    l, ab = (  # noqa: E741
+        np.stack([np.frombuffer(values, np.uint8).reshape(-1, size, size) for values in part])
+        for part in ([row.l for row in usable], [row.ab for row in usable])
+    )
+    return Batch([row.id for row in usable], [_COLLECTION] * len(usable), l, ab)
+
+
+def grey_error(photos: Batch) -> float:
+    """ab RMSE of leaving the photos grey: what a network that learnt nothing has."""
+    return float(np.sqrt(np.mean((photos.ab.astype(np.float64) - 128.0) ** 2)))
+
+
+def overfit(
+    architecture: str,
+    model: Section,
+    objective: Objective,
+    training: TrainingSettings,
+    photos: Batch,
+    *,
+    device: torch.device,
+) -> Iterator[Step]:
+    """Train a fresh network on a few photos, all of them in every step, for as long as steps are asked for.
+
+    Learning rate (constant after the warm-up), weight decay, gradient clipping and seed are the training's.
+
+    Raises:
+        ValueError: the objective does not train that architecture.
+    """
+    goal = create_objective(objective, architecture)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        network = create(architecture, model)
+    network.to(device=device).train()
+    optimizers = {
+        name: AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
+        for name, parameters in goal.groups(network).items()
+    }
+    number = 0
+    while True:
+        number += 1
+        # Threads as they are: the check is of the network, not of the machine.
+        with reproducible(device, None):
+            seeds = [photo_seed(training.seed, number, photo) for photo in photos.ids]
+            batch = decode(photos, device, seeds)
+            for optimizer in optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = training.learning_rate * min(1.0, number / max(1, training.warmup_steps))
+            step = None
+            for update in goal.updates(network, batch):
+                step = step or Step(number, update.loss.item(), _ab_rmse(update.prediction.ab, batch))
+                optimizer = optimizers[update.group]
+                optimizer.zero_grad(set_to_none=True)
+                update.loss.backward()  # type: ignore[no-untyped-call]
+                moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+                nn.utils.clip_grad_norm_(moved, training.gradient_clip)
+                optimizer.step()
+        assert step is not None, f"objective '{goal.name}' yields no update"
+        yield step
+
+
+def _ab_rmse(ab: torch.Tensor, batch: PhotoBatch) -> float:
+    return float(functional.mse_loss(ab.detach().float(), batch.ab).sqrt())

@@ -1,0 +1,8 @@
+"""Published weights: what there is, and reading it unchanged into the networks of `colorize.models`."""
+
+from __future__ import annotations
+
+from colorize.weights.catalogue import Published, WeightsError, find, names
+from colorize.weights.loading import load_published
+
+__all__ = ["Published", "WeightsError", "find", "load_published", "names"]
