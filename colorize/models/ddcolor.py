@@ -117,6 +117,8 @@ def _built(depths: Sequence[int], channels: Sequence[int], settings: DDColorSett
 class DDColorTiny(Adapted):
     """DDColor with ConvNeXt-T."""
 
+    paper = "Kang et al., ICCV 2023"
+
     def __init__(self, settings: DDColorSettings) -> None:
         super().__init__(_built(TINY_DEPTHS, TINY_CHANNELS, settings))
 
@@ -124,6 +126,8 @@ class DDColorTiny(Adapted):
 @register("ddcolor_large", DDColorSettings)
 class DDColorLarge(Adapted):
     """DDColor with ConvNeXt-L."""
+
+    paper = "Kang et al., ICCV 2023"
 
     def __init__(self, settings: DDColorSettings) -> None:
         super().__init__(_built(LARGE_DEPTHS, LARGE_CHANNELS, settings))
