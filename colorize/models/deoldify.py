@@ -185,6 +185,7 @@ def _leaky(inputs: int, outputs: int, kernel: int, *, stride: int = 1, attention
 
 
 class _DeOldify(Adapted):
+    paper = "Antic, DeOldify (github.com/jantic/DeOldify, 2018)"
     network: Generator
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
