@@ -84,7 +84,9 @@ class DeOldifyArtisticSettings(Section):
 
     encoder: Literal["resnet18", "resnet34"] = "resnet34"
     encoder_width: Width = 1.0
-    factor: float = Field(1.5, gt=0, le=4, description="multiplies the decoder's channels; 1.5 as published")
+    factor: float = Field(
+        1.5, gt=0, le=4, description="a block has this many times the channels it joins; 1.5 as published"
+    )
     pretrained: Pretrained = None
 
 
@@ -93,7 +95,7 @@ class DeOldifyStableSettings(Section):
 
     encoder: Literal["resnet50", "resnet101"] = "resnet101"
     encoder_width: Width = 1.0
-    factor: float = Field(2.0, gt=0, le=4, description="the decoder has 512 x this many channels; 2 as published")
+    factor: float = Field(2.0, gt=0, le=4, description="a block has 256 x this many channels; 2 as published")
     pretrained: Pretrained = None
 
 
