@@ -123,7 +123,7 @@ class Colorizer:
         # Bicubic, like the photos it was trained on.
         small = np.asarray(Image.fromarray(rgb).resize(seen, Image.Resampling.BICUBIC))
         lightness = np.ascontiguousarray(rgb_to_lab(small)[None, None, ..., 0], dtype=np.float32)
-        device = next(self.model.parameters()).device
+        device = next(self.model.parameters(), torch.empty(0)).device
         with torch.inference_mode():
             ab = self.model.predict_ab(torch.from_numpy(lightness).to(device))
         result: Floats = ab[0].float().cpu().numpy()

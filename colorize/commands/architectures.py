@@ -30,7 +30,7 @@ def architectures(
     from colorize.settings import load_settings
 
     chosen = load_settings(find_root() / "params.yaml").architectures.chosen()
-    rows = [_row(name, chosen[name].model if name in chosen else None) for name in names()]
+    rows = [_row(name, chosen[name].model if name in chosen else None) for name in (*names(), *names(trained=False))]
     if as_json:
         print(json.dumps(rows, indent=1))
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 # Importing a family registers it.
 from colorize.models import (
+    color_by_optimization,
     ddcolor,
     deoldify,
     eccv16,
+    histogram_matching,
     pix2pix,
     siggraph17,
     simple_unet,
@@ -25,10 +27,12 @@ __all__ = [
     "Latent",
     "Prediction",
     "Predictor",
+    "color_by_optimization",
     "create",
     "ddcolor",
     "deoldify",
     "eccv16",
+    "histogram_matching",
     "load_model",
     "names",
     "pix2pix",

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from colorize.models.base import Colorization, Hints, Prediction
 from colorize.models.blocks import resize
+from colorize.models.registry import register
 from colorize.settings.architectures import ColorByOptimizationSettings
 
 # A larger photo is solved at this number of pixels: elimination takes 0.5 s and 100 MB there, and grows faster than
@@ -35,6 +36,7 @@ _LEAST = 2e-6
 _WEAKEST = 1e-8
 
 
+@register("color_by_optimization", ColorByOptimizationSettings)
 class ColorByOptimization(Colorization):
     """Spreads hints; without hints, photos stay grey. Has no parameters.
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from colorize.models.base import Colorization, Hints, Prediction
+from colorize.models.registry import register
 from colorize.settings.architectures import HistogramMatchingSettings
 
-_DISTANCES = 2**22  # pixels x samples compared at a time
+_DISTANCES = 2**20  # pixels x samples compared at a time
 _ONE_TONE = 1e-4  # deviation of lightness: below lies what rounding leaves of a photo of one tone
 
 
@@ -29,6 +30,7 @@ class Reference(NamedTuple):
     ab: Tensor
 
 
+@register("histogram_matching", HistogramMatchingSettings)
 class HistogramMatching(Colorization):
     """Colours grey photos like one reference photo; has no parameters.
 
@@ -86,11 +88,15 @@ class HistogramMatching(Colorization):
     def _nearest(self, pixels: Tensor) -> Tensor:
         """Of each pixel (M x 2: lightness, deviation) the number of the sample at the least distance, both half."""
         samples = torch.stack([self.lightness, self.deviation], dim=1)
+        # One result, made first: small ones kept from between large temporary ones leave the heap full of holes (5 GB).
+        nearest = torch.empty(len(pixels), dtype=torch.int64, device=pixels.device)
         # Whole, the distances of a 12-megapixel photo to 200 samples would take 10 GB.
         count = max(1, _DISTANCES // len(samples))
-        parts = (pixels[start : start + count] for start in range(0, len(pixels), count))
-        # Half the one plus half the other difference; without the halves the nearest is the same.
-        return torch.cat([torch.cdist(part, samples, p=1.0).argmin(dim=1) for part in parts])
+        for start in range(0, len(pixels), count):
+            # Half the one plus half the other difference; without the halves the nearest is the same.
+            distances = torch.cdist(pixels[start : start + count], samples, p=1.0)
+            nearest[start : start + count] = distances.argmin(dim=1)
+        return nearest
 
 
 def jittered_grid(size: tuple[int, int], samples: int, seed: int) -> tuple[Tensor, Tensor]:

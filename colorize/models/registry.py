@@ -23,10 +23,17 @@ def register(name: str, settings: type[Section]) -> Callable[[Family], Family]:
     return add
 
 
-def names(*, variational: bool | None = None) -> list[str]:
-    """Names of all architectures, sorted; with `variational`, only those that have, or lack, a latent code."""
+def names(*, variational: bool | None = None, trained: bool = True) -> list[str]:
+    """Names of all architectures that are trained, or of the methods that are not, sorted.
+
+    Args:
+        variational: only those that have, or lack, a latent code.
+        trained: false for methods that colour without learning.
+    """
     return sorted(
-        name for name, (network, _) in _FAMILIES.items() if variational is None or network.variational == variational
+        name
+        for name, (network, _) in _FAMILIES.items()
+        if variational in (None, network.variational) and network.trained == trained
     )
 
 
@@ -34,7 +41,7 @@ def create(name: str, settings: Section) -> Colorization:
     """A network with fresh weights, drawn from torch's global random state.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, or of `names(trained=False)`.
         settings: the settings class of that architecture.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from colorize.weights.catalogue import Published, WeightsError, find, names
+from colorize.weights.catalogue import CATALOGUE, Published, WeightsError, find, names
 from colorize.weights.loading import load_published
 
-__all__ = ["Published", "WeightsError", "find", "load_published", "names"]
+__all__ = ["CATALOGUE", "Published", "WeightsError", "find", "load_published", "names"]
