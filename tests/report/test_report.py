@@ -122,7 +122,7 @@ def test_what_is_told_true_colours_is_shown_but_never_ranked(report: Report, pag
     assert {entry.name for entry in report.baselines} == {"grey", "mean_color", "histogram_matching"}
     assert [(entry.name, entry.hint_share) for entry in report.guided] == [("color_by_optimization", 0.02)]
     text = page.read_text()
-    assert "color_by_optimization *" in text
+    assert "color_by_optimization*" in text
     assert "it is told the true colours of 2&nbsp;% of each photo’s pixels" in text
     flawless = dict.fromkeys(report.guided[0].summary, 0.0)
     perfect = dataclasses.replace(report, guided=[dataclasses.replace(report.guided[0], summary=flawless)])
