@@ -1,4 +1,4 @@
-"""The study's own networks and their cure: its tables stage by stage, counts, the ablation axes, published encoders."""
+"""The study's own networks and their cure: its tables stage by stage, counts, the ablation axes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from colorize.models import Colorization, create
 from colorize.models.blocks import upsampler
 from colorize.models.lab import lab_to_rgb
 from colorize.models.registry import settings_of
-from colorize.models.resnet import ResNet
 from colorize.models.vgg import VGG
-from colorize.settings.architectures import UNetSettings, VGG16DecoderSettings
 
 UPSAMPLERS = ("transposed-k3", "transposed-k2", "resize", "pixelshuffle")
 
@@ -323,15 +320,6 @@ def test_rgb_stays_within_srgb() -> None:
     assert rgb.std() > 0.1
 
 
-@pytest.mark.parametrize("padding", ["reflect", "zeros"])
-@pytest.mark.parametrize("normalization", ["group", "batch", "none"])
-@pytest.mark.parametrize("depth", [1, 3, 6])
-def test_unet_in_all_its_settings_fits_tiny_and_odd_photos(padding: str, normalization: str, depth: int) -> None:
-    model = build("unet", channels=4, depth=depth, normalization=normalization, padding=padding)
-    for size in [(1, 1), (33, 20)]:
-        assert model(torch.rand(2, 1, *size) * 100).ab.shape == (2, 2, *size)
-
-
 class _Colors(nn.Module):
     def __init__(self, model: Colorization) -> None:
         super().__init__()
@@ -360,50 +348,9 @@ def test_graphs_of_the_other_settings_can_be_exported(name: str, settings: dict[
     torch.testing.assert_close(program.module()(other), model(other).ab, rtol=1e-4, atol=1e-3)
 
 
-def whole(encoder: str, width: float) -> VGG | ResNet:
-    return VGG("vgg16", width) if encoder == "vgg16" else ResNet(encoder, width)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("encoder", ["resnet18", "resnet34", "resnet50", "vgg16"])
-def test_unet_takes_as_much_of_a_published_encoder_as_it_is_deep(encoder: str, depth: int) -> None:
-    model = build("unet", encoder=encoder, encoder_width=0.05, channels=4, depth=depth).train()
-    weights = whole(encoder, 0.05).state_dict()
-    model.begin_with(weights)
-    taken = model.encoder.state_dict()
-    assert all(torch.equal(tensor, weights[key]) for key, tensor in taken.items())
-    expected = {f"layer{layer}" for layer in range(1, depth)} if encoder != "vgg16" else set()
-    assert {key.split(".")[0] for key in taken if key.startswith("layer")} == expected
-    for size in [(1, 1), (33, 20)]:
-        prediction = model(torch.rand(2, 1, *size) * 100)
-        assert prediction.ab.shape == (2, 2, *size)
-        assert prediction.l is None
-    prediction.ab.square().mean().backward()
-    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("encoder", "skips"),
-    [
-        ("resnet18", [64, 128, 256]),
-        ("resnet34", [64, 128, 256]),
-        ("resnet50", [256, 512, 1024]),
-        ("vgg16", [256, 512, 512]),
-    ],
-)
-def test_published_encoders_hand_the_decoder_the_maps_of_each_size(encoder: str, skips: list[int]) -> None:
-    model = published("unet", encoder=encoder)
-    first = [64, 128] if encoder == "vgg16" else [32, 64]
-    assert [decoder[0].in_channels for decoder in model.decoders] == [
-        channels + skip for channels, skip in zip([32, 64, 128, 256], [*first, *skips[:-1]], strict=True)
-    ]
-    assert model.reducers[-1].in_channels == skips[-1]
-    assert [shapes(model, [f"decoders.{level}"], 96)["output"] for level in (3, 0)] == [(2, 96, 96)] * 2
-
-
 def test_vgg16_decoder_begins_with_published_weights() -> None:
     model = build("vgg16_decoder", width=0.1, encoder_width=0.05)
-    weights = whole("vgg16", 0.05).state_dict()
+    weights = VGG("vgg16", 0.05).state_dict()
     model.begin_with(weights)
     assert all(torch.equal(tensor, weights[key]) for key, tensor in model.encoder.state_dict().items())
     assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
@@ -416,20 +363,5 @@ def test_vgg16_decoder_begins_with_published_weights() -> None:
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="UNet has no encoder that takes published weights"):
-        build("unet", channels=4, depth=1).begin_with({})
-    weights = whole("resnet18", 0.05).state_dict()
-    for name, settings in [
-        ("unet", {"encoder": "resnet34", "encoder_width": 0.05, "channels": 4}),
-        ("unet", {"encoder": "resnet18", "encoder_width": 0.1, "channels": 4}),
-        ("vgg16_decoder", {"width": 0.05, "encoder_width": 0.05}),
-    ]:
-        with pytest.raises(ValueError, match="do not fit the encoder"):
-            build(name, **settings).begin_with(weights)
-
-
-def test_settings_say_how_deep_a_published_encoder_is() -> None:
-    assert UNetSettings(depth=6).depth == 6
-    assert not VGG16DecoderSettings().train_encoder
-    with pytest.raises(ValidationError, match="'resnet18' halves the picture 5 times; 'depth' is 6"):
-        UNetSettings(encoder="resnet18", depth=6)
+    with pytest.raises(ValueError, match="do not fit the encoder"):
+        build("vgg16_decoder", width=0.05, encoder_width=0.05).begin_with(VGG("vgg16", 0.1).state_dict())
