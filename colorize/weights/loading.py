@@ -50,12 +50,13 @@ def load_checked(published: Published, path: Path) -> nn.Module:
 def _fitting(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str, path: Path) -> dict[str, Tensor]:
     """The tensors, after making sure that they are those of the network.
 
-    Files older than PyTorch 0.4.1 have no counters beside the statistics of batch normalization. Evaluation does not
-    look at them: they begin at 0, as PyTorch itself has it.
+    As PyTorch itself has it, old files are met half-way. Before 0.4.1 there were no counters beside the statistics of
+    batch normalization; evaluation does not look at them, and they begin at 0. Before 0.4 a single number was a vector
+    of one.
     """
     # In the order of the network's own names, whatever the file's.
     fitting = {
-        key: tensors[key] if key in tensors else tensor.new_zeros(tensor.shape)
+        key: _number(tensors[key], tensor) if key in tensors else tensor.new_zeros(tensor.shape)
         for key, tensor in wanted.items()
         if key in tensors or key.endswith(_COUNTER)
     }
@@ -83,6 +84,10 @@ def _fitting(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: 
             "of a training that failed: get it again from its source"
         )
     return fitting
+
+
+def _number(tensor: Tensor, wanted: Tensor) -> Tensor:
+    return tensor[0] if wanted.ndim == 0 and tuple(tensor.shape) == (1,) else tensor
 
 
 def _way_out(tensors: Mapping[str, Tensor], name: str) -> str:

@@ -77,6 +77,11 @@ def test_loading_leaves_random_numbers_alone(tensors: State, tmp_path: Path) -> 
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_single_numbers_may_be_vectors_of_one(tensors: State, tmp_path: Path) -> None:
+    torch.save({**tensors, "net.3.num_batches_tracked": torch.tensor([7])}, tmp_path / "w.pth")
+    assert load_published(NAME, tmp_path / "w.pth").state_dict()["net.3.num_batches_tracked"] == 7
+
+
 def test_files_from_before_the_counters_of_batch_normalization_fit(tensors: State, tmp_path: Path) -> None:
     old = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
     assert len(old) < len(tensors)
