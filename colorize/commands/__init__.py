@@ -78,12 +78,8 @@ app.command("inspect", help="What ingest would do with each file of a folder or 
 app.command("dedupe")(dedupe.dedupe)
 app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
 app.command("models", help="List the registered models, their aliases and figures.")(models.models)
-app.command("architectures", help="All architectures: parameters, what they predict, paper, objective.")(
-    architectures.architectures
-)
-app.command("overfit", help="Train an architecture on 8 photos until it knows them: the first check of a network.")(
-    overfit.overfit
-)
+app.command("architectures")(architectures.architectures)
+app.command("overfit")(overfit.overfit)
 app.add_typer(weights.application, name="weights")
 app.command("watch", help="Follow the loss of a training run live.")(watch.watch)
 app.command("verify", help="Check LAB shards against their index: finds any flipped bit.")(verify.verify)

@@ -22,7 +22,7 @@ _SIDE = 64
 def architectures(
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON on standard output.")] = False,
 ) -> None:
-    """One line per architecture: parameters as published and as params.yaml sets it, what it predicts, its paper.
+    """All architectures: parameters as published and as params.yaml sets them, what they predict, objective, paper.
 
     "Lab" stands for a network that draws a lightness of its own beside ab, "classes" for one that classifies colours.
     """

@@ -33,9 +33,11 @@ def overfit(
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps at most.")] = 400,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; a GPU if there is one.")] = None,
 ) -> None:
-    """Train NAME on 8 photos of data/lab (of the embedded sample where there are none) until their colours are known.
+    """Train an architecture on 8 photos until it knows their colours: the first check of any network.
 
-    Exit code 1 if the error is not below the bound after so many steps: something is wrong with the network, its
+    The photos are the first of data/lab, or drawn by the embedded sample where there are none; the network, objective
+    and learning rate those of params.yaml. The bound is on the error of ab, which all objectives share, beside what
+    leaving the photos grey would have. Exit code 1 if it is not reached: something is wrong with the network, its
     objective or its learning rate.
     """
     from colorize.settings import Settings, load_settings
