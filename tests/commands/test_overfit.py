@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from colorize.commands import app
 from colorize.data.shard_file import Row, write_shard
 from colorize.data.shard_index import read_entry, write_index
 from colorize.data.shard_plan import Photo, ShardPlan
+from colorize.models import names
 from colorize.models.registry import settings_of
-from colorize.settings.sections import RegressionSettings, ShardSettings, TrainingSettings
+from colorize.settings.sections import RegressionSettings, ShardSettings, TrainingSettings, VAESettings
 from colorize.training.overfit import drawn_photos, grey_error, overfit, photos_of
 
 
@@ -91,3 +93,15 @@ def test_the_same_check_takes_the_same_course() -> None:
         return [next(steps).loss for _ in range(4)]
 
     assert course() == course()
+
+
+# Two more, ddcolor_large and deoldify_stable, take 4 GB and minutes: `colorize overfit NAME --published` does them.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in names() if name not in ("ddcolor_large", "deoldify_stable")])
+def test_networks_of_published_width_learn_photos(name: str) -> None:
+    photos = drawn_photos(32)
+    objective = VAESettings() if name in names(variational=True) else RegressionSettings()
+    training = TrainingSettings(learning_rate=3e-4, warmup_steps=5)
+    course = overfit(name, settings_of(name, {}), objective, training, photos, device=torch.device("cpu"))
+    bound = 0.5 * grey_error(photos)
+    assert any(step.ab_rmse < bound for step in islice(course, 300))
