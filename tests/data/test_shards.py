@@ -26,7 +26,7 @@ from colorize.data import manifest
 from colorize.data.raw_shard import RAW_SCHEMA
 from colorize.data.shard_file import Shard, as_tensor
 from colorize.data.shard_pixels import lab_square, make_row
-from colorize.data.shard_plan import Photo, cut
+from colorize.data.shard_plan import FORMAT, Photo, cut
 from colorize.data.shards import PhotoLostError, build, plan, verify
 from colorize.images import Rejection, decode
 from colorize.images.resizing import resize
@@ -300,7 +300,7 @@ def test_layout_in_the_file(built: Path) -> None:
             assert not chunk.is_stats_set
             assert not chunk.has_dictionary_page
     header = Shard(path).header
-    assert (header["format"], header["height"], header["width"], header["white_point"]) == (2, SIZE, SIZE, "D65/2")
+    assert (header["format"], header["height"], header["width"], header["white_point"]) == (FORMAT, SIZE, SIZE, "D65/2")
 
 
 @pytest.mark.parametrize("workers", [2, 4])
