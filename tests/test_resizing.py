@@ -29,44 +29,55 @@ def by_pillow(rgb: np.ndarray, size: int) -> np.ndarray:
 
 
 def down(planes: np.ndarray, size: int) -> np.ndarray:
-    """Shares of each pixel, in 2^-22, of C x H x W resized to C x size x W, by the table of weights alone."""
+    """C x H x W resized to C x size x W, as the module says it, by its table of weights."""
     first, weights = resizing._weights(planes.shape[1], size)
-    table = np.zeros((size, planes.shape[1] + weights.shape[1]), np.int64)
-    np.put_along_axis(table, first[:, None] + np.arange(weights.shape[1]), weights, axis=1)
-    return table[:, : planes.shape[1]] @ planes.astype(np.int64)
-
-
-def rounded(shares: np.ndarray) -> np.ndarray:
-    return np.clip((shares + 2**21) >> 22, 0, 255)
+    taps = weights.shape[1]
+    rows = np.clip(first[:, None] + np.arange(taps), 0, planes.shape[1] - 1)
+    products = (255 * 128 + 1 - 256 * planes.astype(np.int64))[:, rows] * weights[:, :, None]
+    total = ((products >> 16).sum(axis=2) + taps // 2) >> 7 if taps <= 6 else (products.sum(axis=2) + 2**15) >> 23
+    return np.clip(total + 128, 0, 255)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 150), st.integers(1, 100))
 def test_it_is_two_passes_of_the_weights_each_rounded(side: int, size: int) -> None:
     rgb = picture(side)
-    across = rounded(down(rgb.transpose(2, 1, 0), size)).transpose(0, 2, 1)
-    np.testing.assert_array_equal(resize(rgb[None], size), rounded(down(across, size)))
+    across = down(down(rgb.transpose(2, 0, 1), size).transpose(0, 2, 1), size)
+    np.testing.assert_array_equal(resize(rgb[None], size), across.transpose(0, 2, 1))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 150), st.integers(1, 100))
 def test_it_is_pillows_bicubic_filter(side: int, size: int) -> None:
-    # Equal columns, so that one pass changes nothing. Pillow's weights come from floating point: only a value that
-    # lies half-way may be rounded the other way.
+    # Equal columns, so that one pass changes nothing. Products are rounded, and weights: a value that lies half-way
+    # between two levels may become the other one.
     rgb = np.repeat(picture(side)[:, :1], side, axis=1)
     found, wanted = resize(rgb[None], size).astype(int), by_pillow(rgb, size)
-    from_half = abs(down(rgb.transpose(2, 0, 1)[:, :, :1], size) % 2**22 - 2**21)
-    half_way = np.broadcast_to(from_half <= 255 * (4 * max(1, side // size) + 2), found.shape)
+    exact = (exact_weights(side, size) @ rgb[:, 0].astype(float)).T[:, :, None]
+    half_way = np.broadcast_to(abs(exact % 1 - 0.5) <= resizing._weights(side, size)[1].shape[1] / 128, found.shape)
     np.testing.assert_array_equal(found[~half_way], wanted[~half_way])
     assert np.abs(found - wanted).max() <= 1
 
 
-@pytest.mark.parametrize(("side", "size"), [(375, 256), (150, 256), (1000, 96), (2000, 100)])
-def test_sizes_of_photos(side: int, size: int) -> None:
+def exact_weights(side: int, size: int) -> np.ndarray:
+    centres = (np.arange(size) + 0.5) * side / size
+    x = abs(np.arange(side) + 0.5 - centres[:, None]) / max(1, side / size)
+    weights = np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "share"),
+    [(375, 256, 0.011), (150, 256, 0.009), (384, 256, 0.013), (768, 256, 3e-3), (1000, 96, 8e-3), (4000, 96, 8e-3)],
+)
+def test_sizes_of_photos(side: int, size: int, share: float) -> None:
+    # Pillow goes across first. Two passes: the second sees the first one's differences.
     rgb = picture(side)
-    found, wanted = resize(rgb[None], size).astype(int), by_pillow(rgb, size)
-    assert np.abs(found - wanted).max() <= 1
-    assert (found != wanted).mean() < 3e-4
+    found, wanted = resize(rgb.transpose(1, 0, 2)[None], size).transpose(0, 2, 1).astype(int), by_pillow(rgb, size)
+    assert np.abs(found - wanted).max() <= 2
+    assert (np.abs(found - wanted) == 2).mean() < 1e-4
+    assert (found != wanted).mean() < share
+    assert abs((found - wanted).mean()) < 1e-2
 
 
 def test_pictures_and_channels_are_resized_alone() -> None:
@@ -90,7 +101,7 @@ def test_turning_a_picture_turns_the_result() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 254, 255])
-@pytest.mark.parametrize(("side", "size"), [(375, 256), (150, 256), (17, 96), (7, 3)])
+@pytest.mark.parametrize(("side", "size"), [(375, 256), (150, 256), (17, 96), (7, 3), (2, 9), (3000, 48)])
 def test_one_colour_stays_as_it_is(value: int, side: int, size: int) -> None:
     assert (resize(np.full((1, side, side, 3), value, np.uint8), size) == value).all()
 
@@ -99,17 +110,17 @@ def test_one_colour_stays_as_it_is(value: int, side: int, size: int) -> None:
 @given(st.integers(1, 700), st.integers(1, 300))
 def test_weights_are_the_rounded_fractions(side: int, size: int) -> None:
     first, weights = resizing._weights(side, size)
-    assert (weights.sum(axis=1) == 2**22).all()
-    assert ((first >= 0) & (first < side)).all()
+    assert (weights.sum(axis=1) == -(2**15)).all()
+    assert (np.diff(first) >= 0).all()
     row = (side * 7 + size) % size
     scale = max(Fraction(1), Fraction(side, size))
     centre = (row + Fraction(1, 2)) * side / size
     exact = {source: cubic(abs(source + Fraction(1, 2) - centre) / scale) for source in range(side)}
     total = sum(exact.values())
-    found = dict.fromkeys(range(side), 0) | {
-        int(first[row]) + tap: int(weight) for tap, weight in enumerate(weights[row]) if weight
-    }
-    off = [abs(found[source] - exact[source] / total * 2**22) for source in range(side)]
+    found = dict.fromkeys(range(side), 0)
+    for tap, weight in enumerate(weights[row]):
+        found[min(max(int(first[row]) + tap, 0), side - 1)] -= int(weight)
+    off = [abs(found[source] - exact[source] / total * 2**15) for source in range(side)]
     assert sum(error > Fraction(1, 2) for error in off) <= 1  # one takes what rounding left over
     assert max(off) <= len(weights[row])
 
@@ -123,7 +134,7 @@ def cubic(x: Fraction) -> Fraction:
 
 def test_the_bits_are_the_same_everywhere() -> None:
     digest = hashlib.sha256(b"".join(resize(picture(side)[None], 96).tobytes() for side in (40, 131, 300))).hexdigest()
-    assert digest == "2c362b6afae7cd9670a8a3a7a8382b0f5ec317a597bae5996e6aa95ad537c9ab"
+    assert digest == "0b9f6923aaa3189fce5c5e62b34b661e3589c669f57ddc951989990a7c7c01e5"
 
 
 PROGRAM = """

@@ -51,7 +51,7 @@ class Radii(NamedTuple):
         radius: codes of the full pictures, with or without border.
         window_radius: one such code and one of a window.
         part_radius: codes of the same part.
-        turned_radius: codes of the one turned and the other full picture.
+        turned_radius: codes of the one turned and the other full picture, with or without border.
     """
 
     radius: int
@@ -167,8 +167,7 @@ def _neighbours(features: HasCodes, leaders: NDArray[np.int64], middle: int, sto
     found = _listed(turned, turned != 0)
     turns = np.flatnonzero(turned != 0) % turned.shape[1] + 1
     found.owners[:] += turns.astype(np.int32)
-    first = earlier[:, :1]
-    return search(found, _listed(first, first != 0), radii.turned_radius, neighbours)
+    return search(found, _full_codes(earlier, flat=False), radii.turned_radius, neighbours)
 
 
 def _listed(codes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> Codes:
@@ -176,10 +175,10 @@ def _listed(codes: NDArray[np.uint64], chosen: NDArray[np.bool_]) -> Codes:
     return Codes(codes[chosen], (np.nonzero(chosen)[0] * 8).astype(np.int32))
 
 
-def _full_codes(codes: NDArray[np.uint64]) -> Codes:
+def _full_codes(codes: NDArray[np.uint64], flat: bool = True) -> Codes:
     chosen = np.ones((len(codes), _FULL), bool)
     chosen[:, 1] = codes[:, 0] != codes[:, 1]
-    return _listed(codes[:, :_FULL], chosen)
+    return _listed(codes[:, :_FULL], chosen if flat else chosen & (codes[:, :_FULL] != 0))
 
 
 def _window_codes(codes: NDArray[np.uint64], slack: int) -> Codes:
@@ -256,7 +255,8 @@ def _near_pairs(codes, turned, radius, window_radius, part_radius, turned_radius
                 _mark(columns[part, :j], codes[j, part], part_radius, 1, near)
         for turn in range(1, 8):
             if turned[j, turn - 1]:
-                _mark(columns[0, :j], turned[j, turn - 1], turned_radius, np.uint8(1 << turn), near)
+                for a in range(_FULL):
+                    _mark(columns[a, :j], turned[j, turn - 1], turned_radius, np.uint8(1 << turn), near)
         for i in range(j):
             if near[i]:
                 if number + 8 > len(values):

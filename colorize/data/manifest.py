@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.dataset import Dataset
+from pyarrow.dataset import Dataset, ParquetFileFormat, ParquetFragmentScanOptions
 from pyarrow.dataset import dataset as parquet_files
 
 from colorize.data.description import FIELDS, SIDE
@@ -74,7 +74,9 @@ def open_manifests(raw: Path, datasets: Sequence[str] | None = None) -> Dataset:
     for dataset, path in zip(datasets, paths, strict=True):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: run 'dvc repro ingest@{dataset}' first")
-    return parquet_files([str(path) for path in paths], schema=SCHEMA, format="parquet")
+    # Arrow would keep all that it has read ahead until the last row.
+    parquet = ParquetFileFormat(default_fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False))
+    return parquet_files([str(path) for path in paths], schema=SCHEMA, format=parquet)
 
 
 def read_manifests(raw: Path, datasets: Sequence[str] | None = None) -> pa.Table:

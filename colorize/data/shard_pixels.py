@@ -6,8 +6,9 @@ The pixels of a shard are defined here alone:
    side, rounded up, is no less than twice the shard's. (Once the shard's would be faster still, but can be seen: the
    decoder averages over blocks, where the bicubic filter would keep edges.)
 2. The largest square in the middle is taken; an odd pixel over is left out on the right or at the bottom.
-3. A square larger than the shard's is resized by Pillow's bicubic filter (`colorize.images.resizing`) on the 8-bit sRGB
-   values, and coded (`colorize.color`). A smaller one is coded, and the three planes of the code are resized likewise.
+3. A square larger than the shard's is resized by Pillow's bicubic filter, but down first, then across, as
+   `colorize.images.resizing` says to the bit, on the 8-bit sRGB values, and coded (`colorize.color`). A smaller one is
+   coded, and the three planes of the code are resized likewise.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from colorize.data.splits import SPLITS
 from colorize.settings.sections import ShardSettings
 
 # Raise it when the same photo gives other pixels than before, or the columns change: old shards are written again then.
-FORMAT: Final = 2
+FORMAT: Final = 3
 RESAMPLING: Final = "centre square, bicubic (Keys, a = -1/2) in integers; JPEGs from 1/2, 1/4, 1/8 of their size"
 _LARGEST_PAGE: Final = 2**31  # bytes
 _ROWS_AT_ONCE: Final = 1024

@@ -89,8 +89,9 @@ def candidates(found: Pictures, radii: Radii) -> np.ndarray:
         near[0] |= (bits(codes[:, part], codes[:, part]) <= radii.part_radius) & some[:, None] & some[None, :]
     for turn in range(1, 8):
         turned = found.turned[:, turn - 1]
-        both = (codes[:, 0] != 0)[:, None] & (turned != 0)[None, :]
-        near[turn] = (bits(codes[:, 0], turned) <= radii.turned_radius) & both
+        for a in (0, 1):
+            both = (codes[:, a] != 0)[:, None] & (turned != 0)[None, :]
+            near[turn] |= (bits(codes[:, a], turned) <= radii.turned_radius) & both
     return near
 
 

@@ -97,7 +97,7 @@ def client(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 @pytest.fixture
 def bucket(client: Any) -> str:
-    name = f"bucket-{next(_numbers)}"
+    name = f"published-{next(_numbers)}"  # servers in one process share their buckets
     client.create_bucket(Bucket=name)
     return name
 
