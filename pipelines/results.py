@@ -160,7 +160,8 @@ def _inputs(settings: Settings, root: Path) -> dict[str, Any]:
     """What a measurement depends on beside the model: the data, what is measured and how, and the gallery's size."""
     code = hashlib.sha256()
     package = Path(evaluation.__file__).parents[1]
-    for path in (*sorted(package.glob("metrics/*.py")), package / "color.py", package / "data/statistics.py"):
+    others = ("color.py", "data/statistics.py", "models/histogram_matching.py", "models/color_by_optimization.py")
+    for path in (*sorted(package.glob("metrics/*.py")), *(package / name for name in others)):
         code.update(path.read_bytes())
     data = {name: sha256_file(root / "data" / name) for name in ("lab/index.json", "statistics.json")}
     return {**data, "code": code.hexdigest(), **settings.evaluation.model_dump(exclude={"primary"})}

@@ -25,13 +25,13 @@ class Painter(Colorization):
 
     def __init__(self, left: tuple[float, float], right: tuple[float, float]) -> None:
         super().__init__()
-        self.colors = torch.nn.Parameter(torch.tensor([left, right]))
+        self.paints = torch.nn.Parameter(torch.tensor([left, right]))
         self.seen: list[tuple[int, ...]] = []
 
-    def forward(self, l, seeds=None) -> Prediction:  # noqa: E741
+    def colors(self, l, seeds=None, hints=None) -> Prediction:  # noqa: E741
         self.seen.append(tuple(l.shape))
         half = (torch.arange(l.shape[-1]) >= l.shape[-1] // 2).long()
-        return Prediction(ab=self.colors[half].T[None, :, None, :].expand(len(l), 2, *l.shape[-2:]))
+        return Prediction(ab=self.paints[half].T[None, :, None, :].expand(len(l), 2, *l.shape[-2:]))
 
 
 def photo(height: int, width: int) -> np.ndarray:

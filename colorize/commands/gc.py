@@ -66,7 +66,7 @@ def _is_superseded(folder: Path, wanted: set[str]) -> bool:
 def _leftovers(root: Path) -> list[Garbage]:
     return [
         Garbage(path, "left behind by a killed writer")
-        for place in ("data", "runs", "registry", "reports")
+        for place in ("data", "runs", "registry", "reports", "weights")
         for path in sorted((root / place).rglob(".tmp-*"))
         if _untouched(path)
     ]

@@ -53,6 +53,11 @@ class Hints:
     mask: Tensor
 
 
+# torch.export hands on only types that it knows.
+torch.export.register_dataclass(Latent, serialized_type_name="colorize.Latent")
+torch.export.register_dataclass(Prediction, serialized_type_name="colorize.Prediction")
+
+
 class Predictor(nn.Module):
     """What all networks offer beside their own `forward`: colours of photos of any size. A family implements `colors`.
 

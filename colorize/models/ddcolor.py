@@ -19,9 +19,10 @@ from torch.nn import functional
 from colorize.models.base import Adapted, Hints, Prediction, Predictor
 from colorize.models.blocks import scaled
 from colorize.models.convnext import LARGE_CHANNELS, LARGE_DEPTHS, TINY_CHANNELS, TINY_DEPTHS, ConvNeXt
-from colorize.models.ddcolor_decoder import Decoder, SpectralConvolution
+from colorize.models.ddcolor_decoder import Decoder
 from colorize.models.lab import grey_to_srgb
 from colorize.models.registry import register
+from colorize.models.spectral import SpectralConvolution
 from colorize.settings.architectures import DDColorSettings
 
 # The encoder halves five times, and the decoder joins its features only where every halving was even.

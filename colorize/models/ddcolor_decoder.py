@@ -9,57 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colorize.models.spectral import SpectralConvolution
+
 HEADS = 8
 SCALES = 3
-
-
-class SpectralConvolution(nn.Module):
-    """A convolution of stride 1 whose kernel is divided by its largest singular value.
-
-    After Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (ICLR 2018), with the names that
-    torch.nn.utils.spectral_norm gives. In training, one step of power iteration renews the stored singular vectors; in
-    evaluation they are used as they were stored, even if they fit the kernel badly.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool, repeats: int = 1) -> None:
-        """Fresh weights.
-
-        Args:
-            inputs: channels.
-            outputs: channels.
-            kernel: side, odd; the border is padded with zeros so that the size stays.
-            bias: adds one.
-            repeats: this many neighbouring channels of the output begin alike, so that shuffling them into pixels
-                begins as nearest enlarging (Aitken et al., "Checkerboard artifact free sub-pixel convolution", 2017).
-        """
-        super().__init__()
-        self.padding = kernel // 2
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        start = nn.init.kaiming_normal_(torch.empty(outputs // repeats, inputs, kernel, kernel))
-        self.weight_orig = nn.Parameter(start.repeat_interleave(repeats, dim=0))
-        self.weight_u: Tensor
-        self.weight_v: Tensor
-        self.register_buffer("weight_u", functional.normalize(torch.randn(outputs), dim=0))
-        self.register_buffer("weight_v", functional.normalize(torch.randn(inputs * kernel * kernel), dim=0))
-        # Random vectors would make the first evaluation of fresh weights many times too large.
-        for _ in range(15):
-            self._renew()
-
-    # Sums of products here, as mixed precision would round matrix products.
-    @torch.no_grad()
-    def _renew(self) -> None:
-        matrix = self.weight_orig.flatten(1)
-        self.weight_v.copy_(functional.normalize((matrix * self.weight_u[:, None]).sum(dim=0), dim=0))
-        self.weight_u.copy_(functional.normalize((matrix * self.weight_v).sum(dim=1), dim=0))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x H x W."""
-        if self.training:
-            self._renew()
-        # Copies, because a second call before the gradient is taken renews the vectors in place.
-        left, right = self.weight_u.clone(), self.weight_v.clone()
-        largest = (left * (self.weight_orig.flatten(1) * right).sum(dim=1)).sum()
-        return functional.conv2d(image, self.weight_orig / largest, self.bias, padding=self.padding)
 
 
 class ShuffleUp(nn.Module):

@@ -14,7 +14,8 @@ from torch.nn import functional
 from colorize.models import create, load_model, save_model
 from colorize.models.base import Colorization
 from colorize.models.ddcolor import DDColor, ddcolor_large, ddcolor_tiny
-from colorize.models.ddcolor_decoder import ShuffleUp, SpectralConvolution, sine_positions
+from colorize.models.ddcolor_decoder import ShuffleUp, sine_positions
+from colorize.models.spectral import SpectralConvolution
 from colorize.settings.architectures import DDColorSettings
 
 SLIM = DDColorSettings(encoder_width=0.1, channels=32, embedding=16, queries=8, layers=3)

@@ -80,8 +80,16 @@ def test_vae_adds_the_weighted_divergence() -> None:
 @pytest.mark.parametrize(
     ("settings", "architecture", "message"),
     [
-        (VAESettings(), "unet", "objective 'vae' does not train 'unet': it fits unet_vae; .*name: regression"),
-        (RegressionSettings(), "unet_vae", "'regression' does not train 'unet_vae': it fits simple_unet, unet; .*vae"),
+        (
+            VAESettings(),
+            "unet",
+            "objective 'vae' does not train 'unet': it fits unet_vae, unet_vae_deep; .*name: regression",
+        ),
+        (
+            RegressionSettings(),
+            "unet_vae",
+            "'regression' does not train 'unet_vae': it fits .*simple_unet, unet, vgg16_decoder; .*vae",
+        ),
     ],
 )
 def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture: str, message: str) -> None:
