@@ -190,12 +190,15 @@ def started(root: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
         signal.signal(signal.SIGINT, before)
-        for _ in range(1200):
+        for _ in range(3000):
             assert process.poll() is None, "ended too early"
             # Old checkpoints are removed: the second may be gone when it is looked for.
             if any(path.name >= "epoch-00002" for path in root.glob("runs/unet-*/checkpoints/epoch-*")):
                 break
             time.sleep(0.1)
+        else:
+            process.kill()
+            pytest.fail("no second checkpoint within five minutes")
         yield process
 
 

@@ -20,7 +20,7 @@ SLIM: dict[str, dict[str, Any]] = {
     "color_by_optimization": {},
     "ddcolor_large": {"encoder_width": 0.05, "channels": 32, "embedding": 16, "queries": 4, "layers": 3},
     "ddcolor_tiny": {"encoder_width": 0.1, "channels": 32, "embedding": 16, "queries": 4, "layers": 3},
-    "deoldify_artistic": {"encoder": "resnet18", "encoder_width": 0.1, "factor": 0.15},
+    "deoldify_artistic": {"encoder": "resnet18", "encoder_width": 0.1, "factor": 0.5},
     "deoldify_stable": {"encoder": "resnet50", "encoder_width": 0.1, "factor": 0.1},
     "eccv16": {"width": 0.1},
     "histogram_matching": {},

@@ -182,7 +182,7 @@ def test_threads_and_other_processes_read_the_same(tmp_path: Path, packing: str)
     with ThreadPoolExecutor(16) as threads:
         for entry, data in zip(entries, threads.map(source.read, entries), strict=True):
             assert data == files[entry.path]
-    assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= descriptors  # noqa: PTH208
 
 
 def test_a_repacked_zip_keeps_the_versions_of_unchanged_members(tmp_path: Path) -> None:
