@@ -91,13 +91,10 @@ def _head(network: Colorization) -> str:
     return "ab" if prediction.l is None else "Lab"
 
 
-def _default_objective(name: str) -> str | None:
-    """Name of the objective that an architecture has where params.yaml names none; None: it is never trained."""
+def _default_objective(name: str) -> str:
+    """Name of the objective that an architecture has where params.yaml names none."""
     from colorize.settings.sections import ArchitecturesSettings
 
-    field = ArchitecturesSettings.model_fields.get(name)
-    if field is None:
-        return None
-    run = field.annotation.__args__[0]  # type: ignore[union-attr]
+    run = ArchitecturesSettings.model_fields[name].annotation.__args__[0]  # type: ignore[union-attr]
     objective: str = run.model_fields["objective"].default.name
     return objective

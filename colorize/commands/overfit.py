@@ -48,21 +48,14 @@ def overfit(
     if published or name not in known:
         from colorize.models import names
 
-        if name not in names() or name not in type(settings.architectures).model_fields:
-            raise ValueError(f"no architecture '{name}' can be trained; there are: {', '.join(_trainable())}")
+        if name not in names():
+            raise ValueError(f"no architecture '{name}' can be trained; there are: {', '.join(names())}")
         plain = settings.model_dump()
         kept = {} if name not in known else {**plain["architectures"][name], "model": {}}
         plain["architectures"][name] = kept
         settings = Settings.model_validate(plain)
     if not _learns(settings, name, root, bound=bound, steps=steps, device=device):
         raise typer.Exit(1)
-
-
-def _trainable() -> list[str]:
-    from colorize.models import names
-    from colorize.settings.sections import ArchitecturesSettings
-
-    return [name for name in ArchitecturesSettings.model_fields if name in names()]
 
 
 def _learns(settings: Settings, name: str, root: Path, *, bound: float, steps: int, device: str | None) -> bool:

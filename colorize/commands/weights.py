@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from colorize.commands.project import find_root
+from colorize.weights.catalogue import find, names
 
 if TYPE_CHECKING:
     from colorize.weights.importing import Imported
@@ -29,7 +31,7 @@ def list_weights(
     as_json: Annotated[bool, typer.Option("--json", help="All that is known, as JSON on standard output.")] = False,
 ) -> None:
     """What is published, under what licence, and what of it is in this project."""
-    rows = [_row(name, find_root()) for name in _names()]
+    rows = [_row(name, find_root()) for name in names()]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -88,16 +90,7 @@ def _report(done: Imported, root: Path) -> None:
         print(f"networks with such an encoder begin with it: set 'pretrained: {done.published.name}' in their model")
 
 
-def _names() -> list[str]:
-    from colorize.weights.catalogue import names
-
-    return names()
-
-
 def _row(name: str, root: Path) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from colorize.weights.catalogue import find
     from colorize.weights.importing import imported
 
     published, there = find(name), imported(name, root)

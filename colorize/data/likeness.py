@@ -7,6 +7,8 @@ Sums are of whole numbers, and the rest is done in a fixed order: every machine 
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,10 +76,11 @@ def features_of(batches: Iterable[pa.RecordBatch], places: NDArray[np.int64], sc
         OSError: the folder cannot be written to, or the disk is full.
     """
     number = int(places.max(initial=-1)) + 1
+    shape = (max(number, 1), FIELDS["thumbnail"] + FIELDS["colors"])  # a file of no bytes cannot be mapped
     with tempfile.TemporaryFile(dir=scratch) as file:
-        seldom = np.memmap(file, np.uint8, "w+", shape=(max(number, 1), FIELDS["thumbnail"] + FIELDS["colors"]))[
-            :number
-        ]
+        # Asked for now: a disk that turns out to be full when a mapped page is written would kill the process.
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        seldom = np.memmap(file, np.uint8, "r+", shape=shape)[:number]
     found = {
         "codes": np.empty((number, FIELDS["codes"]), np.uint8),
         "turned_codes": np.empty((number, FIELDS["turned_codes"]), np.uint8),

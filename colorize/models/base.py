@@ -160,5 +160,5 @@ class Adapted(Colorization):
 
 
 def normalised(l: Tensor) -> Tensor:  # noqa: E741
-    """Lightness 0..100 as -1..1, the input of every network."""
+    """Lightness 0..100 as -1..1, as most networks here take it."""
     return (l - LIGHTNESS_CENTER) / LIGHTNESS_SCALE

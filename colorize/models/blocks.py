@@ -11,6 +11,10 @@ from torch.nn import functional
 from colorize.models.base import Latent
 from colorize.settings.architectures import Upsampler
 
+# Of R, G and B in 0..1, as torchvision has them: the space that all encoders trained on ImageNet see photos in.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
 
 def scaled(channels: int, width: float) -> int:
     """A published channel count times a width factor, at least 1."""
@@ -30,6 +34,19 @@ def at_least(image: Tensor, minimum: int) -> Tensor:
     return resize(image, (max(height, minimum), max(width, minimum)))
 
 
+def with_border(image: Tensor, multiple: int, minimum: int = 1) -> Tensor:
+    """N x C x H x W with its last row and column repeated, for networks that halve and want whole halves.
+
+    Args:
+        image: any H and W.
+        multiple: of it both sides of the result are multiples.
+        minimum: neither is shorter; a multiple of `multiple`, or 1.
+    """
+    height, width = image.shape[-2:]
+    right, bottom = (max(-(-side // multiple) * multiple, minimum) - side for side in (width, height))
+    return functional.pad(image, (0, right, 0, bottom), mode="replicate") if right or bottom else image
+
+
 def imagenet_grey(l: Tensor) -> Tensor:  # noqa: E741
     """Lightness three times, normalised as the encoders that were trained on ImageNet want it.
 
@@ -39,10 +56,10 @@ def imagenet_grey(l: Tensor) -> Tensor:  # noqa: E741
         l: N x 1 x H x W, 0..100.
 
     Returns:
-        N x 3 x H x W: L/100 less the channel's mean, over its deviation, both torchvision's.
+        N x 3 x H x W: L/100 less `IMAGENET_MEAN`, over `IMAGENET_DEVIATION`.
     """
-    mean = l.new_tensor((0.485, 0.456, 0.406)).reshape(1, 3, 1, 1)
-    deviation = l.new_tensor((0.229, 0.224, 0.225)).reshape(1, 3, 1, 1)
+    mean = l.new_tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
+    deviation = l.new_tensor(IMAGENET_DEVIATION).reshape(1, 3, 1, 1)
     return (l / 100.0 - mean) / deviation
 
 

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from colorize.models.base import Adapted, Hints, Prediction, Predictor
-from colorize.models.blocks import scaled
+from colorize.models.blocks import IMAGENET_DEVIATION, IMAGENET_MEAN, scaled, with_border
 from colorize.models.convnext import LARGE_CHANNELS, LARGE_DEPTHS, TINY_CHANNELS, TINY_DEPTHS, ConvNeXt
 from colorize.models.ddcolor_decoder import Decoder
 from colorize.models.lab import grey_to_srgb
@@ -25,7 +24,7 @@ from colorize.models.registry import register
 from colorize.models.spectral import SpectralConvolution
 from colorize.settings.architectures import DDColorSettings
 
-# The encoder halves five times, and the decoder joins its features only where every halving was even.
+# The encoder halves five times: so every halving is even, and features fit those that they join.
 MULTIPLE = 32
 
 
@@ -63,20 +62,21 @@ class DDColor(Predictor):
         self.decoder = Decoder(encoder_channels, channels, embedding, queries, layers)
         # Linear: neither ReLU nor tanh stands between this convolution and ab.
         self.refine_net = nn.Sequential(nn.Sequential(SpectralConvolution(queries + 3, 2, 1, bias=True)))
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """The published input and output.
 
         Args:
-            image: N x 3 x H x W, grey sRGB in 0..1; H and W are multiples of 32.
+            image: N x 3 x H x W, grey sRGB in 0..1; H and W are multiples of 4, and 32 at least. Where they are no
+                multiples of 32, features are enlarged to the size of those that they join by repeating pixels.
 
         Returns:
             N x 2 x H x W, ab in CIELAB units, not clipped.
 
         Raises:
-            RuntimeError: H or W is no multiple of 32.
+            RuntimeError: H or W is smaller, or no multiple of 4.
         """
         image = (image - self.mean) / self.std
         colors = self.decoder(self.encoder["arch"](image))
@@ -88,8 +88,7 @@ class DDColor(Predictor):
         needed; the published program stretches it to a square of 512 pixels instead.
         """
         height, width = l.shape[-2:]
-        grey = functional.pad(l, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
-        ab = self(grey_to_srgb(grey).expand(-1, 3, -1, -1))
+        ab = self(grey_to_srgb(with_border(l, MULTIPLE)).expand(-1, 3, -1, -1))
         return Prediction(ab=ab[..., :height, :width])
 
 

@@ -9,52 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.models.spectral import SpectralConvolution
+from colorize.models.deoldify_blocks import Enlargement, WideBlock
 
 HEADS = 8
 SCALES = 3
-
-
-class ShuffleUp(nn.Module):
-    """Enlarges by convolution, ReLU and shuffling of channels into pixels, then blurs over 2x2 pixels.
-
-    The blur is against the checkerboard (Sugawara, Shiota and Kiya, "Super-Resolution using Convolutional Neural
-    Networks without Any Checkerboard Artifacts", ICIP 2018); the first row and column are repeated for it.
-    """
-
-    def __init__(self, inputs: int, outputs: int, scale: int, *, normalised: bool) -> None:
-        super().__init__()
-        outputs *= scale**2
-        layers: list[nn.Module] = [SpectralConvolution(inputs, outputs, 1, bias=not normalised, repeats=scale**2)]
-        if normalised:
-            layers.append(nn.BatchNorm2d(outputs))
-        self.conv = nn.Sequential(*layers)
-        self.scale = scale
-
-    def forward(self, image: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x (scale H) x (scale W)."""
-        image = functional.pixel_shuffle(functional.relu(self.conv(image)), self.scale)
-        return functional.avg_pool2d(functional.pad(image, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
-
-
-class PixelBlock(nn.Module):
-    """Doubles the size and joins an encoder's feature: the wide block of DeOldify's U-Net, without attention."""
-
-    def __init__(self, inputs: int, skipped: int, outputs: int) -> None:
-        super().__init__()
-        self.shuf = ShuffleUp(inputs, outputs, 2, normalised=True)
-        self.bn = nn.BatchNorm2d(skipped)
-        nn.init.constant_(self.bn.bias, 1e-3)
-        # Normalization comes after ReLU here, so what the block returns has both signs.
-        self.conv = nn.Sequential(
-            SpectralConvolution(outputs + skipped, outputs, 3, bias=False), nn.ReLU(), nn.BatchNorm2d(outputs)
-        )
-
-    def forward(self, image: Tensor, skip: Tensor) -> Tensor:
-        """N x inputs x H x W and N x skipped x 2H x 2W to N x outputs x 2H x 2W."""
-        joined = functional.relu(torch.cat([self.shuf(image), self.bn(skip)], dim=1))
-        output: Tensor = self.conv(joined)
-        return output
 
 
 def sine_positions(size: tuple[int, int], channels: int, device: torch.device) -> Tensor:
@@ -209,13 +167,13 @@ class Decoder(nn.Module):
         half = channels // 2
         self.layers = nn.ModuleList(
             [
-                PixelBlock(skipped[3], skipped[2], channels),
-                PixelBlock(channels, skipped[1], channels),
-                PixelBlock(channels, skipped[0], half),
+                WideBlock(skipped[3], skipped[2], channels),
+                WideBlock(channels, skipped[1], channels),
+                WideBlock(channels, skipped[0], half),
             ]
         )
         # Not normalised by batch, so its convolution has a bias.
-        self.last_shuf = ShuffleUp(half, half, 4, normalised=False)
+        self.last_shuf = Enlargement(half, half, 4, normalised=False)
         self.color_decoder = ColorDecoder((channels, channels, half), half, embedding, queries, layers)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colorize.models.base import Adapted, Hints, Prediction, Predictor
+from colorize.models.blocks import IMAGENET_DEVIATION, IMAGENET_MEAN, with_border
 from colorize.models.deoldify_blocks import (
     DeepBlock,
     LastEnlargement,
@@ -32,10 +33,7 @@ from colorize.models.resnet import Kind, ResNetEncoder
 from colorize.models.spectral import SpectralConvolution
 from colorize.settings.architectures import DeOldifyArtisticSettings, DeOldifyStableSettings
 
-# ImageNet's mean and deviation of R, G, B in 0..1: the space in which input and output lie.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
-LIMIT = 3.0  # the output lies in -3..3 of that space, which holds all of 0..1
+LIMIT = 3.0  # the output lies in -3..3 of ImageNet's space, which holds all of sRGB's 0..1
 # Batch normalization in training needs more than one value a channel, even at a 32nd of the size of a single photo.
 MINIMUM_SIDE = 34
 BLOCKS = 4
@@ -101,12 +99,12 @@ class Generator(Predictor):
         network makes sRGB; of this, a and b are the answer, as the published program keeps the photo's own luma.
         """
         height, width = l.shape[-2:]
-        bottom, right = (max(side + side % 2, MINIMUM_SIDE) - side for side in (height, width))
-        grey = grey_to_srgb(functional.pad(l, (0, right, 0, bottom), mode="replicate"))
-        image = torch.cat([(grey - mean) / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)], dim=1)
+        grey = grey_to_srgb(with_border(l, 2, MINIMUM_SIDE))
+        moments = list(zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True))
+        image = torch.cat([(grey - mean) / deviation for mean, deviation in moments], dim=1)
         output = self(image)[..., :height, :width].to(l.dtype)
-        channels = zip(output.split(1, dim=1), MEAN, DEVIATION, strict=True)
-        rgb = torch.cat([channel * deviation + mean for channel, mean, deviation in channels], dim=1)
+        channels = zip(output.split(1, dim=1), moments, strict=True)
+        rgb = torch.cat([channel * deviation + mean for channel, (mean, deviation) in channels], dim=1)
         # Clamped as published, but gradients pass as though it were not: what is out of range can come back.
         rgb = rgb + (rgb.clamp(0, 1) - rgb).detach()
         return Prediction(ab=rgb_to_lab(rgb)[:, 1:])

@@ -1,7 +1,7 @@
 """Parts of DeOldify's networks: convolutions in its order, self-attention, and the blocks of its two U-Nets.
 
-After jantic/DeOldify, deoldify/layers.py and deoldify/unet.py, and the parts of fastai 1 that they use. Names in the
-state dict are theirs.
+DDColor's pixel decoder is made of the same blocks. After jantic/DeOldify, deoldify/layers.py and deoldify/unet.py, and
+the parts of fastai 1 that they use. Names in the state dict are theirs.
 """
 
 from __future__ import annotations
@@ -72,28 +72,34 @@ class SelfAttention(nn.Module):
         return (self.gamma * gathered + places).reshape(image.shape)
 
 
-def _shuffled(image: Tensor) -> Tensor:
-    """Four channels become 2x2 pixels, then the mean of 2x2 pixels against the checkerboard.
+def _shuffled(image: Tensor, scale: int = 2) -> Tensor:
+    """Channels become scale x scale pixels, then the mean of 2x2 pixels against the checkerboard.
 
-    The border is repeated at the left and above, so that the mean keeps the size. The published code has a switch for
-    the blur that does nothing: it is always on.
+    That blur is of Sugawara, Shiota and Kiya, "Super-Resolution using Convolutional Neural Networks without Any
+    Checkerboard Artifacts" (ICIP 2018). The border is repeated at the left and above, so that the mean keeps the size.
+    The published code has a switch for the blur that does nothing: it is always on.
     """
-    image = functional.pixel_shuffle(image, 2)
+    image = functional.pixel_shuffle(image, scale)
     return functional.avg_pool2d(functional.pad(image, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
 class Enlargement(nn.Module):
-    """Doubles height and width: 1x1 convolution, batch normalization, ReLU, pixel shuffle, blur."""
+    """Enlarges height and width: 1x1 convolution, batch normalization, ReLU, pixel shuffle, blur.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Without the normalization the convolution has a bias.
+    """
+
+    def __init__(self, inputs: int, outputs: int, scale: int = 2, *, normalised: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            SpectralConvolution(inputs, 4 * outputs, 1, bias=False, repeats=4), nn.BatchNorm2d(4 * outputs)
-        )
+        self.scale, repeats = scale, scale**2
+        layers: list[nn.Module] = [
+            SpectralConvolution(inputs, repeats * outputs, 1, bias=not normalised, repeats=repeats)
+        ]
+        self.conv = nn.Sequential(*layers, *([nn.BatchNorm2d(repeats * outputs)] if normalised else []))
 
     def forward(self, image: Tensor) -> Tensor:
-        """N x inputs x H x W to N x outputs x 2H x 2W."""
-        return _shuffled(functional.relu(self.conv(image)))
+        """N x inputs x H x W to N x outputs x (scale H) x (scale W)."""
+        return _shuffled(functional.relu(self.conv(image)), self.scale)
 
 
 class LastEnlargement(nn.Module):
@@ -150,7 +156,7 @@ class DeepBlock(Block):
 class WideBlock(Block):
     """One convolution; `outputs` channels, whatever comes in."""
 
-    def __init__(self, inputs: int, skipped: int, outputs: int, *, attention: bool) -> None:
+    def __init__(self, inputs: int, skipped: int, outputs: int, *, attention: bool = False) -> None:
         super().__init__(inputs, outputs, skipped)
         self.outputs = outputs
         self.conv = convolution(outputs + skipped, outputs, attention=attention)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from colorize.models.ab_bins import TEMPERATURE, ab_bins
 from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Adapted, Hints, Prediction, Predictor
-from colorize.models.blocks import scaled
+from colorize.models.blocks import scaled, with_border
 from colorize.models.registry import register
 from colorize.settings.architectures import ECCV16Settings
 
@@ -51,13 +51,6 @@ def stage(inputs: int, outputs: int, convolutions: int, *, stride: int = 1, dila
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers, nn.BatchNorm2d(outputs))
-
-
-def with_border(l: Tensor) -> Tensor:  # noqa: E741
-    """Lightness N x 1 x H x W with its last row and column repeated, up to multiples of 8 that are 16 at least."""
-    height, width = l.shape[-2:]
-    right, bottom = (max(-side % MULTIPLE, MINIMUM_SIDE - side) for side in (width, height))
-    return functional.pad(l, (0, right, 0, bottom), mode="replicate")
 
 
 class ECCV16(Predictor):
@@ -108,7 +101,7 @@ class ECCV16(Predictor):
         published PyTorch weights contain it is inferred: the code has no such factor).
         """
         height, width = l.shape[-2:]
-        scores = self._scores(with_border(l))
+        scores = self._scores(with_border(l, MULTIPLE, MINIMUM_SIDE))
         logits = scores[:, :, : -(-height // 4), : -(-width // 4)] * TEMPERATURE
         return Prediction(ab=self._decoded(scores)[:, :, :height, :width], logits=logits)
 

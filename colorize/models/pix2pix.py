@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from colorize.models.base import AB_SCALE, Adapted, Hints, Prediction, Predictor, normalised
+from colorize.models.blocks import with_border
 from colorize.models.registry import register
 from colorize.settings.architectures import Pix2PixSettings
 
@@ -120,8 +120,7 @@ class Pix2PixUNet(Predictor):
     def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
         """See `Predictor.colors`. The border is repeated up to a multiple of 2**depth, and cut off again."""
         height, width = l.shape[-2:]
-        border = (0, -width % self.multiple, 0, -height % self.multiple)
-        ab = AB_SCALE * self(functional.pad(normalised(l), border, mode="replicate"))
+        ab = AB_SCALE * self(normalised(with_border(l, self.multiple)))
         return Prediction(ab=ab[:, :, :height, :width])
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Adapted, Hints, Prediction, Predictor
-from colorize.models.blocks import scaled
-from colorize.models.eccv16 import LIGHTNESS_SCALE, MULTIPLE, stage, with_border
+from colorize.models.blocks import scaled, with_border
+from colorize.models.eccv16 import LIGHTNESS_SCALE, MINIMUM_SIDE, MULTIPLE, stage
 from colorize.models.registry import register
 from colorize.settings.architectures import SIGGRAPH17Settings
 
@@ -109,7 +109,7 @@ class SIGGRAPH17(Predictor):
         Hints at the border are not repeated: each stays the one pixel that it is.
         """
         height, width = l.shape[-2:]
-        bordered = with_border(l)
+        bordered = with_border(l, MULTIPLE, MINIMUM_SIDE)
         ab = mask = None
         if hints is not None:
             border = (0, bordered.shape[-1] - width, 0, bordered.shape[-2] - height)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colorize.models.base import AB_SCALE, Colorization, Hints, Prediction, normalised
-from colorize.models.blocks import imagenet_grey
+from colorize.models.blocks import imagenet_grey, with_border
 from colorize.models.registry import register
 from colorize.models.resnet import ResNetEncoder
 from colorize.models.vgg import VGGEncoder
@@ -124,7 +124,8 @@ class UNet(Colorization):
     def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
         """See `Predictor.colors`. The border is repeated up to a multiple of 2**depth, and cut off again."""
         height, width = l.shape[-2:]
-        *skips, features = self._encoded(self._padded(l))
+        # Two positions at least at the bottom: a single one cannot be reflected.
+        *skips, features = self._encoded(with_border(l, self.multiple, 2 * self.multiple))
         for skip, reducer, decoder in zip(
             reversed(skips), reversed(self.reducers), reversed(self.decoders), strict=True
         ):
@@ -140,8 +141,3 @@ class UNet(Colorization):
         for encoder in self.encoders:
             maps.append(encoder(maps[-1]))
         return maps
-
-    def _padded(self, l: Tensor) -> Tensor:  # noqa: E741
-        # Two positions at least at the bottom: a single one cannot be reflected.
-        right, bottom = (max(-side % self.multiple, 2 * self.multiple - side) for side in (l.shape[-1], l.shape[-2]))
-        return functional.pad(l, (0, right, 0, bottom), mode="replicate") if right or bottom else l

@@ -28,7 +28,7 @@ class UNetVAEDeep(Colorization):
     """L in, all of CIELAB out, through a latent code that is drawn from a normal distribution in training.
 
     As in `UNetVAE`, all stages have 64 channels, the VAE is two 1x1 convolutions, and `Prediction.l` is the network's
-    own lightness. 415,171 parameters at width 1.
+    own lightness. 415,107 parameters at width 1.
     """
 
     variational = True

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from colorize.models.base import AB_SCALE, Colorization, Hints, Prediction
-from colorize.models.blocks import imagenet_grey, scaled
+from colorize.models.blocks import imagenet_grey, scaled, with_border
 from colorize.models.registry import register
 from colorize.models.vgg import VGGEncoder
 from colorize.settings.architectures import VGG16DecoderSettings
@@ -70,6 +69,5 @@ class VGG16Decoder(Colorization):
     def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741, ARG002
         """See `Predictor.colors`. The border is repeated up to a multiple of 32, and cut off again."""
         height, width = l.shape[-2:]
-        padded = functional.pad(l, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
-        ab = AB_SCALE * self.decoder(self.encoder.stages(imagenet_grey(padded))[-1])
+        ab = AB_SCALE * self.decoder(self.encoder.stages(imagenet_grey(with_border(l, MULTIPLE)))[-1])
         return Prediction(ab=ab[:, :, :height, :width])

@@ -49,7 +49,7 @@ def import_file(name: str, path: Path, root: Path, origin: PublishedFile | None 
     import safetensors.torch
 
     from colorize.models.files import weights
-    from colorize.weights.loading import load_checked
+    from colorize.weights.loading import load_published
 
     published = find(name)
     if path.is_dir():
@@ -58,7 +58,7 @@ def import_file(name: str, path: Path, root: Path, origin: PublishedFile | None 
     expected = hash_in(path.name) if origin is None else origin.sha256_prefix
     _check_hash(path, digest, expected)
     origin = origin or _recognised(published, path, digest)
-    network = load_checked(published, path)
+    network = load_published(name, path)
     folder = root / FOLDER / name
     # A user's own weights under the name of a published network are nobody's publication.
     source = origin.url if origin else path.name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colorize.weights.catalogue import Published, WeightsError, find
+from colorize.weights.catalogue import WeightsError, find
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,20 +30,16 @@ def load_published(name: str, path: Path | str) -> nn.Module:
             those of the network: the message names the first that are missing, unexpected or of another shape.
         OSError: the file cannot be read.
     """
-    return load_checked(find(name), Path(path))
-
-
-def load_checked(published: Published, path: Path) -> nn.Module:
-    """`load_published` of an entry of the catalogue."""
     import torch
 
     from colorize.weights.reading import read_tensors
 
+    published, path = find(name), Path(path)
     tensors = read_tensors(path)
     # The first weights, drawn only to be replaced, must not move the random numbers of whoever loads a network.
     with torch.random.fork_rng(devices=[]):
         network = published.build()
-    network.load_state_dict(_fitting(tensors, network.state_dict(), published.name, path))
+    network.load_state_dict(_fitting(tensors, network.state_dict(), name, path))
     return network.eval()
 
 

@@ -157,17 +157,8 @@ def test_deviation_is_that_of_the_square_within_the_photo(side: int) -> None:
 
 
 def test_matching_can_be_exported(colored: Reference) -> None:
-    class Colors(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.method = matching(colored)
-
-        def forward(self, l: Tensor) -> Tensor:  # noqa: E741
-            return self.method(l).ab
-
-    l = 100 * random(1, 1, 16, 24)  # noqa: E741
-    exported = torch.export.export(Colors(), (l,)).module()
-    torch.testing.assert_close(exported(l), Colors()(l))
+    method, l = matching(colored), 100 * random(1, 1, 16, 24)  # noqa: E741
+    torch.testing.assert_close(torch.export.export(method, (l,)).module()(l).ab, method(l).ab)
 
 
 def test_hints_fill_their_side_of_a_strong_edge() -> None:

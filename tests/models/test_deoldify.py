@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from pathlib import Path
 
@@ -33,25 +32,6 @@ def _seed() -> None:
 
 def slim(name: str) -> Colorization:
     return create(name, SLIM[name])
-
-
-@pytest.mark.parametrize(
-    ("build", "parameters", "entries", "digest"),
-    [
-        (ArtisticGenerator, 63_646_881, 378, "19426ec86553176436ff28136c85dc5fc950fafe3e1c0d367abed77cbb6d4429"),
-        (StableGenerator, 218_222_197, 754, "ff153907e95ed87b4804e8b378ea6c3c25dfd50da075f47a5251ef478f99d7b7"),
-        (Critic, 94_555_649, 45, "15e59bdd31dbeaad1ffe6fff09836d43dd3f0bf06452e3935f128166bd9d376c"),
-    ],
-)
-def test_names_shapes_and_order_are_the_published(build: type, parameters: int, entries: int, digest: str) -> None:
-    """The digest is of lines `name shape dtype`, in order, of the state dict that the published code makes."""
-    with torch.device("meta"):
-        network = build()
-    state = network.state_dict()
-    lines = "".join(f"{name} {list(tensor.shape)} {tensor.dtype}\n" for name, tensor in state.items())
-    assert len(state) == entries
-    assert hashlib.sha256(lines.encode()).hexdigest() == digest
-    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
 @pytest.mark.parametrize(
@@ -298,16 +278,8 @@ def test_saved_and_loaded_is_the_same_network(name: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", SLIM)
 def test_exports(name: str) -> None:
-    class Ab(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = slim(name).eval()
-
-        def forward(self, l: Tensor) -> Tensor:  # noqa: E741
-            return self.model(l).ab
-
-    network, l = Ab(), torch.rand(2, 1, 37, 50) * 100  # noqa: E741
-    torch.testing.assert_close(torch.export.export(network, (l,)).module()(l), network(l))
+    network, l = slim(name).eval(), torch.rand(2, 1, 37, 50) * 100  # noqa: E741
+    torch.testing.assert_close(torch.export.export(network, (l,)).module()(l).ab, network(l).ab)
 
 
 @pytest.mark.parametrize("name", SLIM)

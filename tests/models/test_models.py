@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize.models import Colorization, Hints, Prediction, create, load_model, names, save_model
 from colorize.models.registry import settings_of
 from colorize.settings.architectures import UNetSettings
+from colorize.settings.sections import ArchitecturesSettings
 
 SLIM: dict[str, dict[str, Any]] = {
     "color_by_optimization": {},
@@ -52,6 +53,10 @@ def _seed() -> None:
 
 def slim(name: str, **settings: object) -> Colorization:
     return create(name, settings_of(name, {**SLIM[name], **settings}))
+
+
+def test_whatever_can_be_trained_can_be_set_in_params_yaml() -> None:
+    assert names() == sorted(ArchitecturesSettings.model_fields)
 
 
 @pytest.mark.parametrize("size", [(37, 53), (97, 64), (1, 1), (3, 100)])
@@ -165,22 +170,12 @@ def test_saved_and_loaded_is_the_same_network(name: str, tmp_path: Path) -> None
     assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
 
 
-class _Colors(nn.Module):
-    def __init__(self, model: Colorization) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, l: Tensor) -> Tensor:  # noqa: E741
-        ab: Tensor = self.model(l).ab
-        return ab
-
-
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_graph_can_be_exported(name: str) -> None:
     model, l = slim(name).eval(), torch.rand(1, 1, 45, 64) * 100  # noqa: E741
-    program = torch.export.export(_Colors(model), (l,))
+    program = torch.export.export(model, (l,))
     other = torch.rand(1, 1, 45, 64) * 100
-    torch.testing.assert_close(program.module()(other), model(other).ab, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(program.module()(other).ab, model(other).ab, rtol=1e-4, atol=1e-3)
 
 
 def test_damaged_and_foreign_folders_are_refused_by_name(tmp_path: Path) -> None:

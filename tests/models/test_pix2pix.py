@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -37,26 +36,6 @@ def filled(network: nn.Module) -> nn.Module:
         elif not name.endswith("num_batches_tracked"):
             tensor.copy_(0.2 * wave(*tensor.shape))
     return network.eval()
-
-
-@pytest.mark.parametrize(
-    ("network", "parameters", "entries", "digest"),
-    [
-        (Pix2PixUNet, 54_409_858, 82, "a42a460199f6f6af8c868b5986fe5d5cffb4da4997a89c7de8f239c709501a5f"),
-        (PatchGAN, 2_765_633, 22, "153e2ac3a5fb59915e6ca209bc7d8a804e1689efb967ad1f2efa563fbd392796"),
-        (PixelGAN, 8_832, 9, "f73c2a937d5f4318228b84e5dc2bf9ed51250a85866a0f1a6485117bac37dc08"),
-    ],
-)
-def test_names_shapes_and_order_are_the_published_ones(
-    network: type[nn.Module], parameters: int, entries: int, digest: str
-) -> None:
-    with torch.device("meta"):
-        built = network()
-    state = built.state_dict()
-    lines = [f"{key} {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}" for key, value in state.items()]
-    assert len(lines) == entries
-    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest
-    assert sum(parameter.numel() for parameter in built.parameters()) == parameters
 
 
 def levels(network: Pix2PixUNet) -> list[nn.Module]:
