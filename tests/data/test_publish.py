@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,6 +106,17 @@ def bucket(client: Any) -> str:
 def objects(client: Any, bucket: str) -> dict[str, str]:
     """Keys and ETags of all objects."""
     return {item["Key"]: item["ETag"] for item in client.list_objects_v2(Bucket=bucket).get("Contents", ())}
+
+
+def settled(client: Any, bucket: str) -> dict[str, str]:
+    """The same, when the server has answered all that a killed process had sent it."""
+    found = objects(client, bucket)
+    for _ in range(100):
+        time.sleep(0.5)
+        before, found = found, objects(client, bucket)
+        if found == before:
+            return found
+    pytest.fail("objects still appear after 50 s")
 
 
 def version(lab: Path) -> str:
@@ -223,7 +235,7 @@ def test_killed_and_run_again(client: Any, bucket: str, lab: Path, repository: P
     number = len(files(lab)) - 1 if puts == "last" else int(puts)
     command = [sys.executable, "-c", KILLED, str(number), "publish", f"s3://{bucket}/sets", "--from", str(lab)]
     assert subprocess.run(command, cwd=repository, check=False).returncode == -signal.SIGKILL
-    there = objects(client, bucket)
+    there = settled(client, bucket)
     assert len(there) <= number
     assert f"sets/{version(lab)}/index.json" not in there
     again = publish(lab, f"s3://{bucket}/sets")
