@@ -154,9 +154,28 @@ class ScalingSettings(Section):
     """Where training runs: no part of a run's identity."""
 
     workers: int = Field(1, ge=1, description="Ray Train workers")
+    minimum_workers: int | None = Field(
+        None, ge=1, description="go on with so few when a node is gone; null: wait until all are there again"
+    )
     cpus_per_worker: int | None = Field(None, ge=1, description="null: all CPUs shared out evenly")
     gpu: Literal["auto", "never", "always"] = "auto"
     maximum_failures: int = Field(2, ge=0, description="times Ray restarts the workers of a run")
+    storage: str | None = Field(
+        None, description="s3://bucket/prefix or a folder that every node sees; null: the project's own folder"
+    )
+
+    @model_validator(mode="after")
+    def _can_shrink(self) -> ScalingSettings:
+        if self.minimum_workers is not None and self.minimum_workers > self.workers:
+            raise ValueError(f"minimum_workers {self.minimum_workers} is more than workers {self.workers}")
+        return self
+
+    @field_validator("storage")
+    @classmethod
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("s3://", "/")):
+            raise ValueError("expected s3://bucket/prefix or an absolute path, such as /shared/colorize")
+        return value
 
 
 Model = TypeVar("Model", bound=Section)
@@ -216,7 +235,35 @@ class RegistrySettings(Section):
 
     name: str = "colorize"
     store: str = Field("sqlite:///registry/mlflow.db", description="relative to the project's folder")
-    artefacts: str = Field("registry/artefacts", description="folder for the files of a version")
+    artefacts: str = Field("registry/artefacts", description="folder for the files of a version, or s3://bucket/prefix")
+
+
+class GateSettings(Section):
+    """When a challenger takes the champion's place; intervals are 95 %, by paired bootstrap over photos."""
+
+    min_delta: float = Field(
+        0.0, ge=0, description="the whole interval of evaluation.primary must be better by more than this"
+    )
+    min_n: int = Field(100, ge=2, description="photos that both were measured on, at least")
+    guards: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {"colorfulness_error": 2.0, "psnr": 0.5},
+        description="by how much each of these figures may be worse at most, at the far end of its interval",
+    )
+
+
+class RetrainingSettings(Section):
+    """When scheduled retraining stops instead of training on data that look wrong, and what it does afterwards."""
+
+    maximum_shrink: float = Field(0.1, ge=0, le=1, description="share of the accepted photos that may be gone")
+    maximum_refused_rise: float = Field(
+        0.05, ge=0, le=1, description="by how much the share of refused photos may rise"
+    )
+    maximum_drift: float = Field(
+        0.1, ge=0, le=1, description="bits, Jensen-Shannon divergence of the ab histograms of training photos"
+    )
+    remote: str | None = Field(None, description="DVC remote that data are pushed to; null: none")
+    publish: str | None = Field(None, description="s3://bucket/prefix or folder for published shards; null: nowhere")
+    notify: str | None = Field(None, description="https:// address that decisions are posted to as JSON; null: none")
 
 
 class Settings(Section):
@@ -234,6 +281,8 @@ class Settings(Section):
     architectures: ArchitecturesSettings = ArchitecturesSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     registry: RegistrySettings = RegistrySettings()
+    gate: GateSettings = GateSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
 
     @model_validator(mode="after")
     def _overrides_are_training_settings(self) -> Settings:
