@@ -1,4 +1,4 @@
-"""`colorize architectures`: every architecture that can be trained, with what tells them apart."""
+"""`colorize architectures`: what can be trained and what tells them apart; of one, a drawing of its stages."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ _SIDE = 64
 
 
 def architectures(
+    name: Annotated[str | None, typer.Argument(help="Only this one, with its stages and their shapes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON on standard output.")] = False,
 ) -> None:
     """All architectures: parameters as published and as params.yaml sets them, what they predict, objective, paper.
 
     "Lab" stands for a network that draws a lightness of its own beside ab, "classes" for one that classifies colours.
+    With a NAME: the stages of that network as params.yaml sets it (as published where it does not), each with channels,
+    rows and columns of what leaves it; the smaller the picture, the further right, and "+ STAGE" is what is joined.
     """
     from colorize.models import names
     from colorize.settings import load_settings
 
     chosen = load_settings(find_root() / "params.yaml").architectures.chosen()
+    if name is not None:
+        _one(name, chosen[name].model if name in chosen else None, as_json=as_json)
+        return
     rows = [_row(name, chosen[name].model if name in chosen else None) for name in (*names(), *names(trained=False))]
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -47,6 +53,28 @@ def architectures(
         )
     # A pipe or a log has no width of its own; the default of 80 would cut names in the middle.
     Console(width=None if sys.stdout.isatty() else 220).print(table)
+
+
+def _one(name: str, here: Section | None, *, as_json: bool) -> None:
+    """One architecture's line, and its stages where it has any."""
+    from dataclasses import asdict
+
+    from colorize.models import names
+    from colorize.models.registry import settings_of
+    from colorize.models.stages import draw, stages
+
+    every = (*names(), *names(trained=False))
+    if name not in every:
+        raise ValueError(f"no architecture '{name}'; there are: {', '.join(every)}")
+    row = _row(name, here)
+    found = stages(name, here or settings_of(name, {})) if row["objective"] else []
+    if as_json:
+        print(json.dumps({**row, "stages": [asdict(stage) for stage in found]}, indent=1))
+        return
+    count = row["parameters"] if here is None else row["parameters_here"]
+    origin = "as published" if here is None else f"as params.yaml sets it; {row['parameters']:,} as published"
+    print(f"{name}: {row['paper']}\n{count:,} parameters ({origin}), predicts {row['head']}")
+    print(f"\n{draw(found)}" if found else "no network: it colours without learning")
 
 
 def _row(name: str, here: Section | None) -> dict[str, Any]:
