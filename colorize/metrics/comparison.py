@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 #: Metrics of which more is better; of every other one, less is.
@@ -48,30 +48,46 @@ class Comparison:
         return self.high < 0 if self.metric in LARGER_IS_BETTER else self.low > 0
 
 
-def compare(first: pa.Table, second: pa.Table, metric: str, resamples: int = 10_000, seed: int = 0) -> Comparison:
-    """Difference of a metric's mean between two models, with a 95 % percentile interval by paired bootstrap.
+def compare(
+    first: pa.Table,
+    second: pa.Table,
+    metric: str,
+    resamples: int = 10_000,
+    *,
+    seed: int = 0,
+    ids: Collection[str] | None = None,
+) -> Comparison:
+    """Difference of a metric between two models, with a 95 % percentile interval by paired bootstrap.
 
     Photos are drawn with replacement and both models are scored on the same draw, so that what makes a photo hard for
-    both cancels out (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+    both cancels out (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13). A figure of a whole set
+    (`SET_FIGURES`) is computed anew from each drawn set.
 
     Args:
-        first: per-photo rows with the columns `id` and `metric`.
+        first: per-photo rows with the column `id` and those that the metric is made of.
         second: the same of the other model; photos that only one of them has are left out.
-        metric: name of the column.
+        metric: name of a column, or of a figure of the set.
         resamples: number of draws.
         seed: the same seed gives the same interval.
+        ids: only photos of these; None: all.
 
     Raises:
         ValueError: a table lacks the metric, or no photo is common to both.
     """
+    columns, figure = SET_FIGURES.get(metric, ((metric,), _plain_mean))
     for rows in (first, second):
-        if metric not in rows.column_names:
-            raise ValueError(f"no metric '{metric}' in these rows; there are: {', '.join(rows.column_names)}")
-    a, b = _paired(first, second, metric)
+        if missing := [column for column in columns if column not in rows.column_names]:
+            known = [*sorted(set(rows.column_names) - {"id", "dataset"}), *SET_FIGURES]
+            raise ValueError(f"no metric '{missing[0]}' in these rows; there are: {', '.join(known)}")
+    a, b = _paired(first, second, columns, ids)
     if not len(a):
         raise ValueError(f"no photo has '{metric}' in both evaluations; evaluate both models on the same test split")
-    low, high = interval(a - b, resamples, seed)
-    return Comparison(metric, len(a), float(a.mean()), float(b.mean()), float((a - b).mean()), low, high)
+    differences = np.concatenate(
+        [figure(one) - figure(other) for one, other in _resampled(np.stack([a, b], axis=1), resamples, seed)]
+    )
+    low, high = np.percentile(differences, [2.5, 97.5])
+    of_first, of_second = (float(figure(values.mean(axis=0))) for values in (a, b))
+    return Comparison(metric, len(a), of_first, of_second, of_first - of_second, float(low), float(high))
 
 
 def interval(values: NDArray[np.float64], resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
@@ -82,15 +98,19 @@ def interval(values: NDArray[np.float64], resamples: int = 10_000, seed: int = 0
         resamples: number of draws.
         seed: the same seed gives the same interval.
     """
+    means = np.concatenate([drawn[0] for drawn in _resampled(values[:, None], resamples, seed)])
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resampled(values: NDArray[np.float64], resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Means over photos of drawn sets: of values photos×models(×columns), models×draws(×columns) at a time."""
     generator = np.random.default_rng(seed)
     # In chunks: a thousand photos and ten thousand draws would be 80 MB of indices at once.
-    step = max(1, _CHUNK // len(values))
-    means = [
-        values[generator.integers(0, len(values), (min(step, resamples - start), len(values)))].mean(axis=1)
-        for start in range(0, resamples, step)
-    ]
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
+    step = max(1, _CHUNK // values.size)
+    for start in range(0, resamples, step):
+        drawn = generator.integers(0, len(values), (min(step, resamples - start), len(values)))
+        yield np.moveaxis(values[drawn].mean(axis=1), 1, 0)
 
 
 def best(scores: dict[str, float], metric: str) -> str:
@@ -103,10 +123,34 @@ def best(scores: dict[str, float], metric: str) -> str:
     return max(scores, key=lambda name: scores[name] if metric in LARGER_IS_BETTER else -scores[name])
 
 
-def _paired(first: pa.Table, second: pa.Table, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    joined = first.select(["id", metric]).join(
-        second.select(["id", metric]), "id", join_type="inner", right_suffix="_second"
+def _plain_mean(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    plain: NDArray[np.float64] = means[..., 0]
+    return plain
+
+
+def _distance_of_means(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    distance: NDArray[np.float64] = np.abs(means[..., 0] - means[..., 1])
+    return distance
+
+
+#: Figures of a whole set of photos that no photo has by itself: columns, and what to make of their means (…×columns).
+SET_FIGURES: dict[str, tuple[tuple[str, ...], Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+    "colorfulness_difference": (("colorfulness", "colorfulness_truth"), _distance_of_means),
+}
+
+
+def _paired(
+    first: pa.Table, second: pa.Table, columns: Sequence[str], ids: Collection[str] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values of the photos that both have, photos×columns, in the order of their ids: draws index into it."""
+    one, other = (np.asarray(rows["id"].to_numpy(zero_copy_only=False), dtype=str) for rows in (first, second))
+    _, left, right = np.intersect1d(one, other, return_indices=True)
+    if ids is not None:
+        wanted = np.isin(one[left], sorted(ids))
+        left, right = left[wanted], right[wanted]
+    a, b = (
+        np.stack([rows[column].to_numpy(zero_copy_only=False).astype(np.float64)[places] for column in columns], axis=1)
+        for rows, places in ((first, left), (second, right))
     )
-    # Sorted, because a join promises no order and the draws index into it.
-    joined = joined.filter(pc.and_(pc.is_valid(joined[metric]), pc.is_valid(joined[f"{metric}_second"]))).sort_by("id")
-    return joined[metric].to_numpy(), joined[f"{metric}_second"].to_numpy()
+    there = ~(np.isnan(a) | np.isnan(b)).any(axis=1)
+    return a[there], b[there]
