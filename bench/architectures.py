@@ -100,7 +100,7 @@ class Peak:
 def operations(name: str, settings: Section) -> float:
     """GFLOP of one photo's forward pass."""
     with torch.device("meta"):
-        network = create(name, settings).eval()
+        network = create(name, settings).eval().requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 1, SIDE, SIDE, device="meta"))
     return counter.get_total_flops() / 1e9

@@ -57,3 +57,22 @@ def test_the_table_has_a_line_each(repository: Path, monkeypatch: pytest.MonkeyP
     output = CliRunner().invoke(app, ["architectures"]).output
     for name in (*names(), *names(trained=False)):
         assert sum(f" {name} " in line for line in output.splitlines()) == 1, name
+
+
+def test_one_architecture_is_shown_with_its_stages(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORIZE_ROOT", str(repository))
+    output = CliRunner().invoke(app, ["architectures", "eccv16"]).output
+    assert "32,236,011 parameters (as published), predicts classes" in output
+    assert "313 × 64 × 64" in output
+    found = json.loads(CliRunner().invoke(app, ["architectures", "unet", "--json"]).stdout)
+    assert found["stages"][-1] == {"name": "ab", "shape": [2, 256, 256], "joins": []}
+    assert "without learning" in CliRunner().invoke(app, ["architectures", "histogram_matching"]).output
+
+
+def test_an_unknown_architecture_is_refused_with_what_there_is(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORIZE_ROOT", str(repository))
+    result = CliRunner().invoke(app, ["architectures", "resnet"])
+    assert isinstance(result.exception, ValueError)
+    assert "no architecture 'resnet'; there are: ddcolor_large" in str(result.exception)
