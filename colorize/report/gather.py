@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from colorize import decisions
 from colorize.data.statistics import load_statistics
 from colorize.metrics import baselines
 from colorize.metrics.comparison import Comparison, best, compare, interval
@@ -24,6 +25,8 @@ from colorize.report.pictures import ab_density, thumbnail_of_file
 #: Where `evaluate_baselines` writes, below the project's folder.
 BASELINES_FOLDER = Path("runs/baselines")
 PRIMARY = "ab_error_rebalanced"
+
+_DECISIONS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Report:
         champion: the run that the registry's alias points to; empty where nobody was asked.
         verdict: the best model against the best baseline, on the primary metric.
         runner_up: the best model against the second-best.
+        decisions: about champions, the newest first; the newest of them, where there are many.
+        decided: how many there are in all.
         lineage: facts on where the figures come from, in order.
         parameters: text of `params.yaml`.
     """
@@ -111,6 +116,8 @@ class Report:
     gallery: list[GalleryPhoto] = field(default_factory=list)
     colors: Colors | None = None
     data: DataPage = field(default_factory=DataPage)
+    decisions: list[decisions.Decision] = field(default_factory=list)
+    decided: int = 0
     lineage: dict[str, str] = field(default_factory=dict)
     parameters: str = ""
 
@@ -126,6 +133,9 @@ def gather(
         primary: the metric that models are ranked by.
         photos: how many photos the gallery shows.
         champion: the run that the registry's alias points to, for its mark on the page.
+
+    Raises:
+        ValueError: a line of the decisions is none; the message has its number.
     """
     folders = _newest_runs(root / "runs") if runs is None else [root / "runs" / run for run in runs]
     report = Report(primary, champion)
@@ -141,6 +151,8 @@ def gather(
     report.gallery = _gallery(root, report, photos)
     report.colors = _colors(root / "data" / "statistics.json")
     report.data = gather_data(root / "data")
+    decided = decisions.read(root / decisions.PATH)
+    report.decisions, report.decided = decided[::-1][:_DECISIONS_SHOWN], len(decided)
     report.lineage = _lineage(root, report)
     report.parameters = _text(root / "params.yaml")
     return report

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from colorize.decisions import Decision
 from colorize.metrics.comparison import Comparison
 from colorize.report import curves
 from colorize.report.data_page import OUTCOMES
@@ -91,6 +93,7 @@ def render(report: Report, path: Path) -> None:
         charts=_charts(report),
         outcomes=[(outcome, OUTCOME_TITLES[outcome]) for outcome in OUTCOMES if report.data.total[outcome]],
         ab_range=AB_RANGE,
+        decisions=[(decision, _figures(decision)) for decision in report.decisions],
     )
     write_bytes(path, page.encode())
 
@@ -205,6 +208,13 @@ def _intervals(report: Report) -> list[tuple[Entry, float, float, float]]:
         (entry, 100 * entry.summary[report.primary] / end, 100 * entry.low / end, 100 * entry.high / end)
         for entry in entries
     ]
+
+
+def _figures(decision: Decision) -> list[tuple[str, dict[str, Any]]]:
+    """What the gate compared, under the titles of the page: the primary metric first, then the guards."""
+    titles = {metric.key: metric.title for metric in METRICS}
+    compared = ((name, value) for name, value in decision.figures.items() if isinstance(value, dict))
+    return [(titles.get(name, name), figure) for name, figure in compared]
 
 
 def _charts(report: Report) -> list[tuple[str, Markup]]:

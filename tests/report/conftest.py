@@ -76,6 +76,26 @@ def _data(root: Path) -> None:
     (data / "statistics.json").write_text(json.dumps(statistics.gather(data / "lab")))
 
 
+def _decisions(root: Path) -> None:
+    """A promotion, a rejection, a stop, and as many skips as a few nights make."""
+    from colorize.decisions import PATH, Decision, record
+
+    def figure(metric: str, difference: float, limit: float, passed: bool) -> dict[str, object]:
+        ends = {"low": difference - 0.25, "high": difference + 0.25, "limit": limit, "passed": passed}
+        return {"metric": metric, "challenger": 20 + difference, "champion": 20.0, "difference": difference, **ends}
+
+    better = {"photos": 120, "ab_error_rebalanced": figure("ab_error_rebalanced", -1.5, 0.0, True)}
+    better["psnr"] = figure("psnr", 0.125, -0.5, True)
+    worse = {"photos": 120, "ab_error_rebalanced": figure("ab_error_rebalanced", 0.5, 0.0, False)}
+    worse["colorfulness_error"] = figure("colorfulness_error", 3.0, 2.0, False)
+    at = "2026-11-{:02}T02:17:00+00:00".format
+    skipped = [Decision("unet", "skipped", "nothing changed", at(day)) for day in range(1, 13)]
+    stopped = Decision("all", "stopped", "the data look wrong: <b>62</b> photos are usable, 120 were", at(13))
+    rejected = Decision("simple_unet", "rejected", "not better for sure", at(14), "champion", 4, 2, worse)
+    promoted = Decision("unet", "promoted", "better", at(15), "champion-unet", 5, 3, better)
+    record(root / PATH, [*skipped, stopped, rejected, promoted])
+
+
 def _log(folder: Path, start: float) -> None:
     lines = []
     for step in range(1, 41):
@@ -117,4 +137,5 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _log(run, start)
         evaluate_run(run, lab, statistics, settings)
     evaluate_baselines(lab, statistics, root / "runs" / "baselines", settings)
+    _decisions(root)
     return root

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from colorize.decisions import PATH, Decision, record
 from colorize.metrics.comparison import Comparison
 from colorize.report.curves import read_log, ticks
 from colorize.report.data_page import OUTCOMES
@@ -198,6 +199,7 @@ def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None
         "figures",
         "gallery",
         "training",
+        "decisions",
         "colours",
         "data",
         "lineage",
@@ -207,6 +209,29 @@ def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None
         assert word in text
     assert "not there yet" not in text.lower()
     assert text.count('<svg class="chart"') == 3
+
+
+def test_decisions_are_shown_the_newest_first_with_figures_and_reasons(report: Report, page: Path) -> None:
+    assert report.decided == 15
+    assert [decision.decision for decision in report.decisions[:4]] == ["promoted", "rejected", "stopped", "skipped"]
+    part = page.read_text().partition('<section id="decisions"')[2].partition("</section>")[0]
+    newest, _, earlier = part.partition("<summary>5 earlier ones</summary>")
+    assert newest.count("<tr>") - 1 == 10
+    assert earlier.count("<tr>") - 1 == 5
+    rows = [re.sub(r"<[^>]+>|\s+", " ", row) for row in newest.split("<tr>")[2:]]
+    rows = [re.sub(" +", " ", row).strip() for row in rows]
+    assert rows[0].startswith("unet version 5 against 3 promoted champion-unet 2026-11-15 02:17 rebalanced ab error")
+    assert "rebalanced ab error -1.500 ✓ passed -1.750 to -1.250, limit 0 PSNR +0.125 ✓ passed" in rows[0]
+    assert "rebalanced ab error +0.500 ✗ not passed +0.250 to +0.750, limit 0 CF error +3.000 ✗ not passed" in rows[1]
+    assert rows[2].endswith("– none – none the data look wrong: &lt;b&gt;62&lt;/b&gt; photos are usable, 120 were")
+
+
+def test_of_many_decisions_the_newest_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    record(tmp_path / PATH, [Decision("unet", "skipped", f"night {number}") for number in range(1234)])
+    report = gather(tmp_path)
+    assert [report.decisions[0].reason, report.decisions[-1].reason] == ["night 1233", "night 1184"]
+    render(report, tmp_path / "index.html")
+    assert "The newest 50 of 1\u202f234; <code>reports/decisions.jsonl</code>" in (tmp_path / "index.html").read_text()
 
 
 def test_pictures_have_texts_and_names_of_files_cannot_break_the_page(page: Path) -> None:
@@ -298,6 +323,11 @@ def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Pa
     const range = document.querySelector(".reveal input");
     range.value = 20; range.dispatchEvent(new Event("input"));
     seen.cut = document.querySelector(".reveal").style.getPropertyValue("--cut");
+    const earlier = document.querySelector("#decisions details");
+    const closed = earlier.querySelector("table").checkVisibility();
+    earlier.querySelector("summary").click();
+    seen.earlier = [closed, earlier.querySelector("table").checkVisibility()];
+    seen.reachable = all("#decisions .scroll").every((region) => (region.focus(), document.activeElement === region));
     seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
     document.title = "seen " + JSON.stringify(seen);
     </script></body>"""
@@ -316,6 +346,8 @@ def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Pa
     assert seen["turned"]
     assert seen["closed"]
     assert seen["cut"] == "20%"
+    assert seen["earlier"] == [False, True]
+    assert seen["reachable"]
     assert seen["wide"] == 0
 
 
