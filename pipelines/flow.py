@@ -21,11 +21,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from colorize.metrics.evaluation import GRID, SCHEMA
 from colorize.registry import CHAMPION, Registry
 from colorize.settings import Settings, load_settings
+from colorize.settings.sections import ScalingSettings
 from colorize.training.log import read_log
 from pipelines import artifacts, follow, results
 from pipelines.plan import Plan, plan
-from pipelines.ray_session import Resources, nodes, ray_session, share
-from pipelines.ray_train import TrainingFailedError, has_ended, submit
+from pipelines.ray_session import ray_session
+from pipelines.ray_train import TrainingFailedError, resources_of, submit
 
 _SECONDS_BETWEEN_LINES = 15.0
 _MOST_TRAININGS_SUBMITTED = 16
@@ -50,13 +51,13 @@ def lost_controller(_task: Any, _run: Any, state: Any) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def train_one(item: Plan, lab: Path, resources: Resources, maximum_failures: int, stopped: Event) -> None:
+def train_one(item: Plan, lab: Path, scaling: ScalingSettings, stopped: Event) -> None:
     """One training on Ray, followed by its log until it ends or `stopped` is set."""
     name, architecture = item.specification.name, item.specification.architecture
     artifact = artifacts.start_progress(architecture, name)
-    end = submit(item.specification, lab, item.folder, resources, maximum_failures)
+    training = submit(item.specification, str(lab), item.folder, scaling.storage, scaling)
     shown = None
-    while not has_ended(end, _SECONDS_BETWEEN_LINES, stopped):
+    while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
         if stopped.is_set():
             raise StoppedError(f"{name}: stopped")
         state = follow.progress(read_log(item.folder / "log.jsonl"), item.specification.training.batch_size)
@@ -107,14 +108,14 @@ def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[st
         return {}
     print("starting Ray", flush=True)
     with ray_session():
-        resources = share(settings.scaling, nodes())
+        resources = resources_of(settings.scaling)
         print(
             f"each training takes {resources.workers} worker(s) with {resources.cpus} CPU(s)"
             + (" and a GPU each" if resources.gpu else " each"),
             flush=True,
         )
-        lab, failures, stopped = root / "data" / "lab", settings.scaling.maximum_failures, Event()
-        jobs = {item.specification.name: train_one.submit(item, lab, resources, failures, stopped) for item in plans}
+        lab, stopped = root / "data" / "lab", Event()
+        jobs = {item.specification.name: train_one.submit(item, lab, settings.scaling, stopped) for item in plans}
         try:
             errors = {name: job.result(raise_on_failure=False) for name, job in jobs.items()}
         finally:

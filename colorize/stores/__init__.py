@@ -1,4 +1,4 @@
-"""Where shards are published, folders and `s3://bucket/prefix` with one face: what is there is never replaced."""
+"""Where shards and runs are kept, folders and `s3://bucket/prefix` with one face: what is there is never replaced."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from colorize.storage import TEMPORARY_PREFIX, sha256_file, synchronise
+from colorize.storage import TEMPORARY_PREFIX, atomic_path, sha256_file, synchronise
 
 S3: Final = "s3://"
 
 
 class StorageError(ValueError):
     """A folder or an object store cannot be used as asked; the message names it and says what to do."""
+
+
+class DamagedError(StorageError):
+    """What a store holds under a name is missing or has other bytes than it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,45 @@ class Store(Protocol):
             StorageError: the file has other bytes, or the store refuses.
             SourceUnavailableError: the store cannot be reached, after all retries.
             OSError: the file cannot be read, or the folder not be written to.
+        """
+        ...
+
+    def names(self, below: str) -> list[str]:
+        """All names that begin with `below`, sorted.
+
+        Raises:
+            StorageError: the store refuses.
+            SourceUnavailableError: it cannot be reached, after all retries.
+        """
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of something small; None if nothing is there.
+
+        Raises:
+            DamagedError: they are not those that were put there, as far as the store can tell.
+            StorageError: the store refuses.
+            SourceUnavailableError: it cannot be reached, after all retries.
+        """
+        ...
+
+    def fetch(self, name: str, file: Path, sha256: str) -> None:
+        """Copy something into a file, complete or not at all; folders are made.
+
+        Raises:
+            DamagedError: it is not there, or has another SHA-256, however often it is read.
+            StorageError: the store refuses.
+            SourceUnavailableError: it cannot be reached, after all retries.
+            OSError: the file cannot be written.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Have nothing under a name. Names that were published to others are never removed.
+
+        Raises:
+            StorageError: the store refuses.
+            SourceUnavailableError: it cannot be reached, after all retries.
         """
         ...
 
@@ -115,6 +158,29 @@ class _FolderStore:
             temporary.unlink(missing_ok=True)
         synchronise(path.parent)
         return True
+
+    def names(self, below: str) -> list[str]:
+        start = self.folder / below.rpartition("/")[0]
+        found = (path for path in start.rglob("*") if not path.name.startswith(TEMPORARY_PREFIX) and path.is_file())
+        return sorted(name for path in found if (name := path.relative_to(self.folder).as_posix()).startswith(below))
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def fetch(self, name: str, file: Path, sha256: str) -> None:
+        path = self.folder / name
+        if not path.is_file():
+            raise DamagedError(f"{path} is missing")
+        with atomic_path(file) as temporary:
+            shutil.copyfile(path, temporary)
+            if (actual := sha256_file(temporary)) != sha256:
+                raise DamagedError(f"{path}: its SHA-256 is {actual}, not {sha256}")
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
 
 
 def check_bytes(file: Path, actual: str, wanted: str) -> None:

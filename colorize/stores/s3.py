@@ -1,4 +1,4 @@
-"""`s3://` for what is published: objects are created once, and read by ranges over pyarrow.fs.
+"""`s3://` for what is kept there: objects are created once; shards are read by ranges over pyarrow.fs.
 
 Address and credentials are found by boto3 (AWS_ENDPOINT_URL, AWS_PROFILE, AWS_REGION, the role of a machine, …).
 Modules import this one only when they meet an `s3://` address.
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from colorize.data.sources.s3 import S3Source, client, is_transient
-from colorize.retry import with_retries
-from colorize.stores import S3, StorageError, Stored, check_bytes
+from colorize.retry import TransientError, with_retries
+from colorize.storage import atomic_path, sha256_file
+from colorize.stores import S3, DamagedError, StorageError, Stored, check_bytes
 
 _PART: Final = 2**24  # bytes; larger files go up in parts, of which S3 takes 10,000
 _EXISTS: Final = 412  # precondition failed: somebody else has created it
 _CONFLICT: Final = 409  # two creations at the same moment: the store asks the loser to try again
 _MISSING: Final = 404
+_READINGS: Final = 3  # of a whole object whose bytes are not the wanted ones, before it is called damaged
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
 T = TypeVar("T")
@@ -85,6 +87,63 @@ class S3Store:
             self._abort(name, upload)
         return ended is not None
 
+    def names(self, below: str) -> list[str]:
+        """See `Store`."""
+        start = f"{self.prefix}/" if self.prefix else ""
+        found: list[str] = []
+        asked: dict[str, Any] = {"Prefix": start + below}
+        while True:
+            page = self._try(below, lambda client: client.list_objects_v2(Bucket=self.bucket, **asked)) or {}
+            found += [item["Key"].removeprefix(start) for item in page.get("Contents", ())]
+            if not page.get("IsTruncated"):
+                return sorted(found)
+            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+    def read(self, name: str) -> bytes | None:
+        """See `Store`."""
+        told: dict[str, str] = {}
+        for _ in range(_READINGS):
+            data = self._get(name, None, told)
+            if data is None or told.get("sha256") in (None, hashlib.sha256(data).hexdigest()):
+                return data
+        raise DamagedError(f"{self.address}/{name} has other bytes than were put there")
+
+    def fetch(self, name: str, file: Path, sha256: str) -> None:
+        """See `Store`. An object is read in parts, each with its own retries."""
+        found = self.describe(name)
+        if found is None:
+            raise DamagedError(f"{self.address}/{name} is missing")
+        for _ in range(_READINGS):
+            with atomic_path(file) as temporary:
+                with temporary.open("wb") as opened:
+                    for start in range(0, found.size, _PART):
+                        part = self._get(name, (start, min(start + _PART, found.size)), {})
+                        opened.write(part or b"")
+                if sha256_file(temporary) == sha256:
+                    return
+            file.unlink()
+        raise DamagedError(f"{self.address}/{name}: its SHA-256 is not {sha256}, read {_READINGS} times")
+
+    def remove(self, name: str) -> None:
+        """See `Store`."""
+        self._ask(name, "delete_object", {}, accepted=_MISSING)
+
+    def _get(self, name: str, part: tuple[int, int] | None, told: dict[str, str]) -> bytes | None:
+        """Bytes of an object, from start to stop or all; None if it is not there. `told` gets its metadata."""
+        key = self._key(name)
+        limits = {} if part is None else {"Range": f"bytes={part[0]}-{part[1] - 1}"}
+
+        def get(client: Any) -> bytes:
+            answer = client.get_object(Bucket=self.bucket, Key=key, **limits)
+            with closing(answer["Body"]) as body:
+                data: bytes = body.read()
+            if len(data) != answer["ContentLength"] or (part is not None and len(data) != part[1] - part[0]):
+                raise TransientError(f"{len(data)} bytes arrived, not {part or answer['ContentLength']}")
+            told.update(answer.get("Metadata", {}))
+            return data
+
+        return self._try(name, get, accepted=_MISSING)
+
     def _send_parts(self, name: str, file: Path, sha256: str, upload: dict[str, str]) -> list[dict[str, Any]]:
         """Send all parts, one in memory at a time; only then is known that the file has the right bytes."""
         parts: list[dict[str, Any]] = []
@@ -103,18 +162,29 @@ class S3Store:
             self._ask(name, "abort_multipart_upload", upload, accepted=_MISSING)
 
     def _ask(self, name: str, request: str, values: dict[str, Any], accepted: int = 0) -> dict[str, Any] | None:
-        """The answer to one request, tried again while it may pass; None for the status `accepted`."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        """The answer to one request about an object; None for the status `accepted`."""
+        key = self._key(name)
 
-        key = f"{self.prefix}/{name}" if self.prefix else name
-        what = f"{S3}{self.bucket}/{key}"
-
-        def ask() -> dict[str, Any]:
-            answer: dict[str, Any] = getattr(client(os.getpid()), request)(Bucket=self.bucket, Key=key, **values)
+        def ask(client: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = getattr(client, request)(Bucket=self.bucket, Key=key, **values)
             return answer
 
+        return self._try(name, ask, accepted)
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _try(self, name: str, ask: Callable[[Any], T], accepted: int = 0) -> T | None:
+        """What `ask` returns for a client, tried again while it may pass; None for the status `accepted`."""
+        from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+
+        what = f"{S3}{self.bucket}/{self._key(name)}"
+
+        def may_pass(error: Exception) -> bool:
+            return _status(error) == _CONFLICT or isinstance(error, FlexibleChecksumError) or is_transient(error)
+
         try:
-            return with_retries(ask, what, lambda error: _status(error) == _CONFLICT or is_transient(error))
+            return with_retries(lambda: ask(client(os.getpid())), what, may_pass)
         except ClientError as error:
             # A bucket that is not there is no missing object; an answer without a body has no code to tell it by.
             if _status(error) == accepted and error.response["Error"]["Code"] != "NoSuchBucket":
@@ -185,6 +255,15 @@ def _refused(error: Exception) -> bool:
 @lru_cache(maxsize=4)
 def _filesystem(process: int, bucket: str) -> Any:
     """The file system of a bucket's store; `process` keeps a forked child from using its parent's."""
+    return filesystem(process, bucket, attempts=1)  # the one budget is that of with_retries
+
+
+def filesystem(process: int, bucket: str, attempts: int) -> Any:
+    """A pyarrow file system of a bucket's store, which tries each request so often.
+
+    Raises:
+        SourceError: what boto3 is told is contradictory or incomplete.
+    """
     from botocore import UNSIGNED
     from pyarrow import fs
 
@@ -192,7 +271,7 @@ def _filesystem(process: int, bucket: str) -> Any:
     url = urlsplit(known.endpoint_url)
     options: dict[str, Any] = {
         "anonymous": known.config.signature_version is UNSIGNED,
-        "retry_strategy": fs.AwsDefaultS3RetryStrategy(max_attempts=1),  # the one budget is that of with_retries
+        "retry_strategy": fs.AwsDefaultS3RetryStrategy(max_attempts=attempts),
     }
     if (url.hostname or "").endswith(_AMAZON):
         return fs.S3FileSystem(region=fs.resolve_s3_region(bucket), **options)

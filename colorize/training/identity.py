@@ -16,9 +16,10 @@ from colorize.settings.sections import ArchitecturesSettings, TrainingSettings
 from colorize.training import pretrained
 
 _PACKAGE = Path(__file__).parents[1]
-# Patterns of the sources whose text decides weights; a command line and a drawing only show, a check keeps nothing.
+# Patterns of the sources whose text decides weights; a command line and a drawing only show, a check keeps
+# nothing, a copy elsewhere changes nothing.
 _SOURCES = ("models/*.py", "objectives/*.py", "training/*.py", "data/loader.py", "data/shard_file.py")
-_NOT_COUNTED = {"models/stages.py", "training/__main__.py", "training/overfit.py"}
+_NOT_COUNTED = {"models/stages.py", "training/__main__.py", "training/overfit.py", "training/mirror.py"}
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
 

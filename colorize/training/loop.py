@@ -34,15 +34,16 @@ from colorize.training.schedule import learning_rate
 
 Report = Callable[[dict[str, Any]], None]
 Wrap = Callable[[nn.Module], nn.Module]
+Keep = Callable[[Path], None]
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: a loss or gradient is no number any more."""
+    """Training cannot go on: a loss or gradient is no number, or the workers begin at different checkpoints."""
 
 
 def train(
     run: RunSpecification,
-    lab: Path,
+    lab: Path | str,
     run_folder: Path,
     *,
     rank: int = 0,
@@ -52,6 +53,7 @@ def train(
     weights: Path | None = None,
     wrap: Wrap = lambda model: model,
     report: Report | None = None,
+    keep: Keep | None = None,
 ) -> dict[str, Any]:
     """Train one network to the end, or take up where an earlier attempt stopped.
 
@@ -61,9 +63,9 @@ def train(
 
     Args:
         run: what to train.
-        lab: folder of the LAB shards.
+        lab: folder of the LAB shards, or `s3://bucket/prefix/<digest>` where they are published.
         run_folder: gets `run.json`, `log.jsonl`, `checkpoints/`, `model/` and, last of all, `done.json`; shared by all
-            workers.
+            workers, or with the same checkpoints for each.
         rank: of this worker, from 0; worker 0 writes.
         world_size: number of workers; with more than one a torch process group must have been set up.
         device: such as `cpu` or `cuda:0`; None: a GPU where there is one.
@@ -72,6 +74,8 @@ def train(
             project that `run_folder` lies in, as `runs/<name>`.
         wrap: makes the network one that averages gradients over the workers.
         report: called with every record of the log, equally often on every worker.
+        keep: called with `run_folder` after every epoch, whose checkpoint is then written where one is due, and when
+            the run is done, by every worker: to copy elsewhere what is new.
 
     Returns:
         What `done.json` holds.
@@ -79,7 +83,8 @@ def train(
     Raises:
         ValueError: the folder is another run's, the device or number format is not there, the training split is empty,
             a checkpoint is damaged, or the published weights to begin with are missing, others or do not fit.
-        TrainingError: the loss is no number; the message names the photos.
+        TrainingError: the loss is no number, and the message names the photos; or the workers' folders hold different
+            checkpoints.
     """
     _refuse_foreign(run, run_folder)
     finished = run_folder / "done.json"
@@ -89,7 +94,7 @@ def train(
     with reproducible(chosen, threads):
         place = _Place(rank, world_size, chosen)
         published = weights or run_folder.absolute().parent.parent / pretrained.FOLDER
-        worker = _Worker(run, lab, run_folder, place=place, weights=published, wrap=wrap, report=report)
+        worker = _Worker(run, lab, run_folder, place=place, weights=published, wrap=wrap, report=report, keep=keep)
         for epoch in range(worker.state.epoch, run.training.epochs):
             worker.train_epoch(epoch)
         return worker.finish()
@@ -109,16 +114,17 @@ class _Worker:
     def __init__(
         self,
         run: RunSpecification,
-        lab: Path,
+        lab: Path | str,
         folder: Path,
         *,
         place: _Place,
         weights: Path,
         wrap: Wrap,
         report: Report | None,
+        keep: Keep | None,
     ) -> None:
         settings = run.training
-        self.run, self.folder, self.report = run, folder, report
+        self.run, self.folder, self.report, self.keep = run, folder, report, keep
         self.rank, self.world_size, self.device = place
         self.precision = choose_precision(settings.precision, self.device)
         load = partial(Loader, lab, batch_size=settings.batch_size, seed=settings.seed, rank=self.rank)
@@ -167,6 +173,8 @@ class _Worker:
         if self.rank == 0 and due:
             folder = self.folder / "checkpoints"
             checkpoint.save(folder, self.state, self.network, self.optimizers, settings.keep_checkpoints)
+        if self.keep:
+            self.keep(self.folder)
 
     def finish(self) -> dict[str, Any]:
         """Write the model and then `done.json`; returns when both are there."""
@@ -190,6 +198,8 @@ class _Worker:
             about = {"size": self.photos.size, "run": run.name, "fingerprint": run.fingerprint}
             save_model(self.folder / "model", self.network, run.architecture, run.model, about)
             write_json(self.folder / "done.json", result)
+        if self.keep:
+            self.keep(self.folder)
         if self.world_size > 1:
             distributed.barrier()
         return result
@@ -289,11 +299,25 @@ class _Worker:
             state = checkpoint.load(whole[-1], self.network, self.optimizers)
         elif (name := pretrained.wanted(self.run.model)) is not None:
             self.network.begin_with(pretrained.read(weights, name, self.run.pretrained_digest or ""))
+        self._check_same_start(state.epoch)
         if self.rank == 0:
             write_json(self.folder / "run.json", self.run.to_dict())
             remove_temporaries(folder)
             log.rewind(self.folder / "log.jsonl", state.step)
         return state
+
+    def _check_same_start(self, epoch: int) -> None:
+        """Workers that went on from different checkpoints would wait for each other for ever."""
+        if self.world_size == 1:
+            return
+        # Workers tidy nothing and begin nothing before all have read: this is where they meet first.
+        ends = torch.tensor([epoch, -epoch], device=self.device)
+        distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+        last, first = ends[0].item(), -ends[1].item()
+        if last != first:
+            raise TrainingError(
+                f"{self.run.name}: the workers' newest checkpoints are of epochs {first:g} to {last:g}; start it again"
+            )
 
 
 def _refuse_foreign(run: RunSpecification, folder: Path) -> None:
