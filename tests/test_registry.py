@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from colorize.registry import Registry, RegistryError, lineage
+from colorize.registry import Registry, RegistryError, Version, lineage, promote
 from colorize.registry.model_card import findings
-from colorize.registry.store import Version
 from colorize.settings.sections import RegistrySettings
 
 SETTINGS = RegistrySettings()
@@ -41,9 +40,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = Registry(SETTINGS, root)
     for name in ("unet-aaaaaaaaaaaa", "simple_unet-bbbbbbbbbbbb", "unet-cccccccccccc"):
         register(registry, make_run(root, name))
-    registry.promote(2)
-    registry.promote(3)
-    registry.promote(1, "champion-unet")
+    promote(registry, 2, "champion", expected=None)
+    promote(registry, 3, "champion", expected=2)
+    promote(registry, 1, "champion-unet", expected=None)
     return root
 
 
@@ -111,14 +110,14 @@ def test_a_killed_registration_leaves_no_version_and_the_next_one_works(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((shutil, killed_in) if killed_in == "copytree" else (registry._client, killed_in)), killed)
+        patch.setattr(*((shutil, killed_in) if killed_in == "copytree" else (registry.client, killed_in)), killed)
         with pytest.raises(KeyboardInterrupt):
             register(registry, run)
     assert [version.number for version in registry.list()] == [1, 2, 3]
     version = register(registry, run)
     assert version.number == 4
     assert (registry.model_folder(4) / "model.safetensors").read_text() == run.name
-    assert not list(registry.artefacts.glob(".tmp-*"))
+    assert not list(registry.artefacts.folder.glob(".tmp-*"))
 
 
 def test_a_run_without_model_is_refused(project: Path) -> None:

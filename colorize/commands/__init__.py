@@ -77,7 +77,7 @@ app.command("photos", help="Colorize photos (the default command).")(photos.phot
 app.command("inspect", help="What ingest would do with each file of a folder or an archive, and why.")(inspect.inspect)
 app.command("dedupe")(dedupe.dedupe)
 app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
-app.command("models", help="List the registered models, their aliases and figures.")(models.models)
+app.add_typer(models.application, name="models")
 app.command("architectures")(architectures.architectures)
 app.command("overfit")(overfit.overfit)
 app.add_typer(weights.application, name="weights")

@@ -1,62 +1,36 @@
 """MLflow's model registry as this project uses it: numbered versions whose files are complete, and aliases.
 
-A version's files lie in `<artefacts>/<run name>/` and are there before the version is created; tags come with the
-version in one transaction; aliases come last. So whatever kills a registration, no number and no alias ever points to
-half a model, and the next attempt picks up where it stopped. Files are found by their place below the artefact
-folder, not by the absolute address MLflow keeps, so a project that was moved or copied still finds its models.
+A version's files lie below `<artefacts>/<run name>/` (`colorize.registry.artefacts`) and are there before the version
+is created; tags come with the version in one transaction; aliases come last. So whatever kills a registration, no
+number and no alias ever points to half a model, and the next attempt picks up where it stopped. Files are found by
+their place below the artefact folder, not by the absolute address MLflow keeps, so a project that was moved or copied
+still finds its models.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colorize.registry.artefacts import WEIGHTS, Artefacts, Files, from_tag, to_tag
+from colorize.registry.client import connect
+from colorize.registry.errors import RegistryError
 from colorize.registry.history import log_run
+from colorize.registry.version import Version, find
 from colorize.settings.sections import RegistrySettings
-from colorize.storage import atomic_folder, write_bytes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
 MODEL_CARD = "README.md"
 
 _SQLITE = "sqlite:///"
-
-
-class RegistryError(ValueError):
-    """What was asked for is not in the registry, or its files are gone; the message lists what there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A registered model.
-
-    Attributes:
-        number: counts up from 1, over all architectures.
-        architecture: name of the network.
-        run: name of the training run that made it.
-        aliases: names that point here now, such as `champion`.
-        metrics: summary on the test split.
-        tags: lineage: commit, digests, seed, device.
-        folder: its files: `model.safetensors`, `model.json`, `README.md`, …
-    """
-
-    number: int
-    architecture: str
-    run: str
-    aliases: tuple[str, ...]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-    folder: Path
+_FILES = "files"
 
 
 class Registry:
@@ -70,7 +44,7 @@ class Registry:
     def __init__(self, settings: RegistrySettings, root: Path) -> None:
         self.name = settings.name
         self.root = Path(root).resolve()
-        self.artefacts = self.root / settings.artefacts
+        self.artefacts = Artefacts(settings.artefacts, self.root)
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or _absolute(settings.store, self.root)
 
     @property
@@ -85,12 +59,12 @@ class Registry:
         if not self.exists:
             return []
         try:
-            aliases: dict[str, Any] = self._client.get_registered_model(self.name).aliases
+            aliases: dict[str, Any] = self.client.get_registered_model(self.name).aliases
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return []
-        found = self._client.search_model_versions(f"name='{self.name}'")
+        found = self.client.search_model_versions(f"name='{self.name}'")
         versions = [self._version(entry, aliases) for entry in found if "folder" in entry.tags]
         return sorted(versions, key=lambda version: version.number)
 
@@ -102,26 +76,59 @@ class Registry:
         Raises:
             RegistryError: there is no such version; the message says what there is.
         """
-        versions = self.list()
-        wanted = str(what)
-        for names in (_by_alias, _by_architecture, _by_number):
-            if wanted in (known := names(versions)):
-                return known[wanted]
-        raise RegistryError(_unknown(wanted, versions, self.uri))
+        return find(self.list(), str(what), self.uri)
 
     def model_folder(self, what: str | int) -> Path:
         """Folder with `model.safetensors` and `model.json` of the version that `what` stands for (see `resolve`).
 
         Raises:
             RegistryError: there is no such version, or its files were removed.
+            SourceUnavailableError: the object store cannot be reached, after all retries.
         """
         version = self.resolve(what)
-        if not (version.folder / "model.safetensors").is_file():
-            raise RegistryError(
-                f"version {version.number} ({version.run}) is registered, but its files are not in {version.folder}; "
-                "bring that folder back, or train and register again"
-            )
+        for name in (WEIGHTS, *version.files):
+            self.file(version, name)
         return version.folder
+
+    def file(self, version: Version, name: str) -> Path:
+        """The local path of one of a version's files; from an object store it is fetched, and its digest checked.
+
+        Raises:
+            RegistryError: the version keeps no such file, or it is gone.
+            SourceUnavailableError: the object store cannot be reached, after all retries.
+        """
+        called = f"version {version.number} ({version.run})"
+        if name not in version.files and name != WEIGHTS:
+            raise RegistryError(f"{called} keeps no '{name}'; it keeps: {', '.join(version.files) or 'nothing'}")
+        if name not in version.files or (self.artefacts.remote is None and not (version.folder / name).is_file()):
+            raise RegistryError(
+                f"{called} is registered, but its files are not in {self.artefacts.remote or version.folder}: {name} "
+                "is missing; bring it back, or train and register again"
+            )
+        try:
+            return self.artefacts.fetch(version.run, name, version.files[name])
+        except RegistryError as error:
+            raise RegistryError(f"{called} is registered, but {error}") from error
+
+    def is_whole(self, version: Version) -> bool:
+        """Whether the files of a version are there, and its model has the bytes that were registered."""
+        try:
+            self.check_whole(version)
+        except RegistryError:
+            return False
+        return True
+
+    def check_whole(self, version: Version) -> None:
+        """See that the files of a version are there, and that its model has the bytes that were registered.
+
+        Raises:
+            RegistryError: they are not.
+            SourceUnavailableError: the object store cannot be reached, after all retries.
+        """
+        try:
+            self.artefacts.check(version.run, version.files)
+        except RegistryError as error:
+            raise RegistryError(f"version {version.number} is not whole: {error}") from error
 
     def register(
         self, run: Path, metrics: Mapping[str, float], tags: Mapping[str, str], files: Mapping[str, bytes | Path]
@@ -138,13 +145,16 @@ class Registry:
             RegistryError: the run has no model.
             OSError: the artefact folder cannot be written to.
         """
+        has_model = (run / "model" / WEIGHTS).is_file()
         if known := next((version for version in self.list() if version.run == run.name), None):
+            if has_model and not self.is_whole(known):
+                self._list(known, self.artefacts.keep(run.name, run / "model", files))
             return self._refresh(known, metrics, files)
-        if not (run / "model" / "model.safetensors").is_file():
+        if not has_model:
             raise RegistryError(f"{run}: there is no trained model in {run / 'model'}; has its training finished?")
-        self._keep(run.name, run / "model", files)
+        kept = self.artefacts.keep(run.name, run / "model", files)
         self._create_registered_model()
-        return self._create(run.name, log_run(self._client, self.name, run, metrics, tags), metrics, tags, files)
+        return self._create(run.name, log_run(self.client, self.name, run, metrics, tags), metrics, tags, files, kept)
 
     def register_published(
         self, name: str, model: Path, tags: Mapping[str, str], files: Mapping[str, bytes]
@@ -161,54 +171,74 @@ class Registry:
             OSError: the artefact folder cannot be written to.
         """
         if known := next((version for version in self.list() if version.run == name), None):
-            if not (known.folder / "model.safetensors").is_file():
-                self._keep(name, model, files)
+            if not self.is_whole(known):
+                self._list(known, self.artefacts.keep(name, model, files))
             return known
-        self._keep(name, model, files)
+        kept = self.artefacts.keep(name, model, files)
         self._create_registered_model()
-        return self._create(name, None, {}, tags, files)
+        return self._create(name, None, {}, tags, files, kept)
 
-    def promote(self, version: int, alias: str = CHAMPION) -> None:
-        """Point an alias to a version; the champion that is replaced becomes `previous`."""
-        if alias == CHAMPION:
-            present = next((known for known in self.list() if CHAMPION in known.aliases), None)
-            if present is not None and present.number != version:
-                self._client.set_registered_model_alias(self.name, PREVIOUS, str(present.number))
-        self._client.set_registered_model_alias(self.name, alias, str(version))
+    def record(self, version: int, alias: str, decision: str) -> None:
+        """Keep the last decision about a version and an alias with it, as JSON: its tag `decision-<alias>`."""
+        self.client.set_model_version_tag(self.name, str(version), f"decision-{alias}", decision)
 
-    @cached_property
-    def _client(self) -> MlflowClient:
-        # MLflow and alembic tell of every table they make; nobody who trains a model needs to know.
-        for chatty in ("mlflow", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow import MlflowClient
+    def parameters(self, version: Version) -> dict[str, str]:
+        """What a version was trained with, by dotted name such as `training.epochs`; none of published weights."""
+        identifier = self.client.get_model_version(self.name, str(version.number)).run_id
+        return dict(sorted(self.client.get_run(identifier).data.params.items())) if identifier else {}
 
+    def tag(self, key: str) -> str | None:
+        """A tag of the registered model as a whole; None where it has none."""
+        from mlflow.exceptions import MlflowException
+
+        if not self.exists:
+            return None
+        try:
+            tags: dict[str, str] = self.client.get_registered_model(self.name).tags
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return tags.get(key)
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag of the registered model as a whole."""
+        self._create_registered_model()
+        self.client.set_registered_model_tag(self.name, key, value)
+
+    def make_folder(self) -> None:
+        """Make the folder of an SQLite store."""
         if self.uri.startswith(_SQLITE):
             Path(self.uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def _keep(self, name: str, model: Path, files: Mapping[str, bytes | Path]) -> None:
-        """Copy a version's files to their place. Nothing refers to it yet: an interrupted attempt's can be replaced."""
-        with atomic_folder(self.artefacts / name) as building:
-            shutil.copytree(model, building, dirs_exist_ok=True)
-            for file, content in files.items():
-                (building / file).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's own client of the store."""
+        self.make_folder()
+        return connect(self.uri)
 
-    def _create(
+    def _create(  # noqa: PLR0917
         self,
         name: str,
         run_id: str | None,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, bytes | Path],
+        kept: Files,
     ) -> Version:
         card = files.get(MODEL_CARD, b"")
-        entry = self._client.create_model_version(
+        entry = self.client.create_model_version(
             self.name,
-            source=(self.artefacts / name).as_uri(),
+            source=self.artefacts.address(name),
             run_id=run_id,
-            tags={**tags, "run": name, "folder": name, "metrics": json.dumps(dict(metrics))},
+            tags={
+                **tags,
+                "run": name,
+                "folder": name,
+                "metrics": json.dumps(dict(metrics)),
+                "weights_sha256": kept[WEIGHTS].sha256,
+                _FILES: to_tag(kept),
+            },
             description=card.decode() if isinstance(card, bytes) else card.read_text(encoding="utf-8"),
         )
         return self._version(entry, {})
@@ -217,16 +247,19 @@ class Registry:
         """A run whose measurements changed (other test photos, other measures) is still the same model."""
         if known.metrics == dict(metrics):
             return known
-        for name, content in files.items():
-            write_bytes(known.folder / name, content if isinstance(content, bytes) else content.read_bytes())
-        self._client.set_model_version_tag(self.name, str(known.number), "metrics", json.dumps(dict(metrics)))
+        self._list(known, {**known.files, **self.artefacts.replace(known.run, files)})
+        self.client.set_model_version_tag(self.name, str(known.number), "metrics", json.dumps(dict(metrics)))
         return replace(known, metrics=dict(metrics))
+
+    def _list(self, known: Version, files: Files) -> None:
+        self.client.set_model_version_tag(self.name, str(known.number), "weights_sha256", files[WEIGHTS].sha256)
+        self.client.set_model_version_tag(self.name, str(known.number), _FILES, to_tag(files))
 
     def _create_registered_model(self) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(self.name)
+            self.client.create_registered_model(self.name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -234,6 +267,8 @@ class Registry:
     def _version(self, entry: Any, aliases: Mapping[str, Any]) -> Version:
         tags = dict(entry.tags)
         number = int(entry.version)
+        run, listed = tags["folder"], tags.pop(_FILES, None)
+        weights = tags.get("weights_sha256", "")
         return Version(
             number=number,
             architecture=tags["architecture"],
@@ -241,7 +276,8 @@ class Registry:
             aliases=tuple(sorted(alias for alias, target in aliases.items() if int(target) == number)),
             metrics=json.loads(tags.pop("metrics")),
             tags=tags,
-            folder=self.artefacts / tags["folder"],
+            folder=self.artefacts.folder / run,
+            files=self.artefacts.found(run, weights) if listed is None else from_tag(listed),
         )
 
 
@@ -250,27 +286,3 @@ def _absolute(store: str, root: Path) -> str:
     if not store.startswith(_SQLITE):
         return store
     return f"{_SQLITE}{root / store.removeprefix(_SQLITE)}"
-
-
-def _by_alias(versions: list[Version]) -> dict[str, Version]:
-    return {alias: version for version in versions for alias in version.aliases}
-
-
-def _by_architecture(versions: list[Version]) -> dict[str, Version]:
-    newest = {version.architecture: version for version in versions}
-    aliases = _by_alias(versions)
-    return {name: aliases.get(f"{CHAMPION}-{name}", version) for name, version in newest.items()}
-
-
-def _by_number(versions: list[Version]) -> dict[str, Version]:
-    return {str(version.number): version for version in versions}
-
-
-def _unknown(wanted: str, versions: list[Version], uri: str) -> str:
-    if not versions:
-        return f"no model '{wanted}': nothing is registered in {uri} yet; 'make run' trains and registers models"
-    return (
-        f"no model '{wanted}' in {uri}; aliases: {', '.join(sorted(_by_alias(versions))) or 'none'}; "
-        f"architectures: {', '.join(sorted(_by_architecture(versions)))}; "
-        f"versions: {', '.join(_by_number(versions))}"
-    )
