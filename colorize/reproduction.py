@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from colorize.registry.store import Registry, Version
+from colorize.registry import Registry, Version
 from colorize.storage import sha256_file
 
 #: What a training reads of the data; the stages before are not needed.
