@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -17,6 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+_BARS = 40  # characters of the longest bar
 _COLUMNS = ("ab_error_rebalanced", "ab_rmse", "ciede2000_mean", "psnr", "ssim", "colorfulness_error")
 
 
@@ -50,6 +51,21 @@ def show_samples(architecture: str, grid: Path) -> None:
     encoded = base64.b64encode(grid.read_bytes()).decode()
     picture = f"data:image/png;base64,{encoded}"
     create_image_artifact(picture, key=_key(f"samples-{architecture}"), description="grey, truth, colorized")
+
+
+def show_learning(architecture: str, epochs: Sequence[Mapping[str, float]]) -> None:
+    """Losses epoch by epoch, as a chart of bars in a table: Prefect's page draws no curves."""
+    most = max((point["loss"] for point in epochs), default=0.0)
+    rows = [
+        {
+            "epoch": point["epoch"],
+            "loss": round(point["loss"], 5),
+            "validation": None if point.get("validation") is None else round(point["validation"], 5),
+            "": "█" * round(_BARS * point["loss"] / most) if most > 0 else "",
+        }
+        for point in epochs
+    ]
+    create_table_artifact(table=rows, key=_key(f"learning-{architecture}"), description=f"Losses of {architecture}")
 
 
 def link_report(report: Path) -> None:

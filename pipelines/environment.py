@@ -14,8 +14,9 @@ _DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # On two busy cores Prefect's temporary server needs longer than the 20 s it is given by default.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # The flow prints what people need; Prefect would repeat every error with its own traceback.
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    # The flow prints what people need, and Prefect keeps it with the run; its console would repeat all of that, and
+    # every error with its own traceback.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
     # Per training, Ray Train starts processes for metrics and preemption that one machine has no use for; and its
     # controller looks every two seconds whether the workers have ended.

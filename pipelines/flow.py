@@ -23,7 +23,8 @@ from colorize.registry import CHAMPION, Registry
 from colorize.settings import Settings, load_settings
 from colorize.settings.sections import ScalingSettings
 from colorize.training.log import read_log
-from pipelines import artifacts, follow, results
+from pipelines import artifacts, follow, promotion, results
+from pipelines.console import say
 from pipelines.plan import Plan, plan
 from pipelines.ray_session import ray_session
 from pipelines.ray_train import TrainingFailedError, resources_of, submit
@@ -64,10 +65,10 @@ def train_one(item: Plan, lab: Path, scaling: ScalingSettings, stopped: Event) -
         if state is not None and state != shown:
             shown = state
             line = follow.sentence(architecture, state, item.specification.training.epochs)
-            print(line, flush=True)
+            say(line)
             artifacts.update_progress(artifact, state.percent, line)
     artifacts.update_progress(artifact, 100.0, f"{name}: done")
-    print(f"{architecture}: trained", flush=True)
+    say(f"{architecture}: trained")
 
 
 _RUNNER: Any = ThreadPoolTaskRunner(max_workers=_MOST_TRAININGS_SUBMITTED)
@@ -106,13 +107,12 @@ def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[st
     """Hand all trainings to Ray at once: it runs as many side by side as there is room for. Returns errors by run."""
     if not plans:
         return {}
-    print("starting Ray", flush=True)
+    say("starting Ray")
     with ray_session():
         resources = resources_of(settings.scaling)
-        print(
+        say(
             f"each training takes {resources.workers} worker(s) with {resources.cpus} CPU(s)"
-            + (" and a GPU each" if resources.gpu else " each"),
-            flush=True,
+            + (" and a GPU each" if resources.gpu else " each")
         )
         lab, stopped = root / "data" / "lab", Event()
         jobs = {item.specification.name: train_one.submit(item, lab, settings.scaling, stopped) for item in plans}
@@ -132,14 +132,17 @@ def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
     for item in plans:
         architecture = item.specification.architecture
         summaries[architecture] = results.evaluate(item, settings, root)
-        version = results.register(item, summaries[architecture], baselines, registry, root)
+        version = results.register(item, summaries[architecture], baselines, registry, settings, root)
         versions.append(version)
         artifacts.show_samples(architecture, item.folder / "evaluation" / GRID)
+        artifacts.show_learning(architecture, results.losses(item))
         score = summaries[architecture][settings.evaluation.primary]
-        print(f"{architecture}: {settings.evaluation.primary} {score:.3f}, version {version.number}", flush=True)
-    decisions = results.promote(versions, registry, settings.evaluation.primary)
-    reasons = {alias: decision.reason for alias, decision in decisions.items()}
-    print(f"champion: {reasons['champion']}", flush=True)
+        say(f"{architecture}: {settings.evaluation.primary} {score:.3f}, version {version.number}")
+    decisions = promotion.promote_all(versions, registry, settings, root)
+    for decision in decisions:
+        say(f"{decision.alias}: {decision.decision}, {decision.reason}")
+    reasons = promotion.reasons(registry, decisions)
+    say(f"champion: {reasons[CHAMPION]}")
     results.write_plots(plans, root)
     results.forget_others(plans, root)
     report = results.write_report(plans, settings, registry.resolve(CHAMPION).run, root)

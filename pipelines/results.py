@@ -1,4 +1,4 @@
-"""What follows a training: measure it, register it, crown the best, and write what people and `dvc metrics` read."""
+"""What follows a training: measure it, register it, and write what people and `dvc metrics` read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorize.data.shard_index import read_index
+from colorize.data.state import ids_of, read_state
 from colorize.metrics import evaluation
-from colorize.registry import Registry, Version, lineage, model_card
+from colorize.registry import TRAINING_IDS, Registry, Version, lineage, model_card, training_ids_file
 from colorize.report.gather import BASELINES_FOLDER, gather
 from colorize.report.render import render
 from colorize.settings import Settings
 from colorize.storage import sha256_file, write_json
 from colorize.training.log import read_log
-from pipelines.crown import Decision, crown
 from pipelines.plan import Plan
 
 METRICS = Path("reports/metrics/models")
@@ -34,14 +34,31 @@ def evaluate(item: Plan, settings: Settings, root: Path) -> dict[str, float]:
     from colorize.training.precision import choose_device
 
     folder = item.folder / "evaluation"
-    inputs = _inputs(settings, root)
+    inputs = measurement(settings, root)
     if _json(folder / _INPUTS) != inputs:
-        lab, statistics = root / "data/lab", root / "data/statistics.json"
-        evaluation.evaluate_run(item.folder, lab, statistics, settings.evaluation, choose_device())
+        name = item.specification.architecture
+        evaluation.evaluate_model(
+            name, item.folder / "model", folder, root / "data", settings.evaluation, device=choose_device()
+        )
         write_json(folder / _INPUTS, inputs)
     summary = read_summary(folder)
     write_json(root / METRICS / f"{item.specification.architecture}.json", summary)
     return summary
+
+
+def rows_of(version: Version, settings: Settings, root: Path) -> pa.Table:
+    """What a version scores on today's test split, photo by photo; measured anew where that has not been done yet."""
+    from colorize.training.precision import choose_device
+
+    inputs = measurement(settings, root)
+    own, compared = root / "runs" / version.run / "evaluation", root / "runs" / "compared" / version.run
+    for folder in (own, compared):
+        if _json(folder / _INPUTS) == inputs:
+            return pq.read_table(folder / evaluation.ROWS)
+    name, model = f"version {version.number}", Registry(settings.registry, root).model_folder(version.number)
+    evaluation.evaluate_model(name, model, compared, root / "data", settings.evaluation, device=choose_device())
+    write_json(compared / _INPUTS, inputs)
+    return pq.read_table(compared / evaluation.ROWS)
 
 
 def evaluate_baselines(settings: Settings, root: Path) -> dict[str, dict[str, float]]:
@@ -49,7 +66,7 @@ def evaluate_baselines(settings: Settings, root: Path) -> dict[str, dict[str, fl
     from colorize.metrics.baselines import NAMES
 
     folder = root / BASELINES_FOLDER
-    inputs = _inputs(settings, root)
+    inputs = measurement(settings, root)
     if _json(folder / _INPUTS) != inputs:
         lab, statistics = root / "data/lab", root / "data/statistics.json"
         evaluation.evaluate_baselines(lab, statistics, folder, settings.evaluation)
@@ -65,11 +82,12 @@ def read_summary(folder: Path) -> dict[str, float]:
     return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
-def register(
+def register(  # noqa: PLR0917
     item: Plan,
     summary: Mapping[str, float],
     baselines: Mapping[str, Mapping[str, float]],
     registry: Registry,
+    settings: Settings,
     root: Path,
 ) -> Version:
     """Make a version of a measured run, with its model card and lineage; a run that has one keeps its number."""
@@ -80,39 +98,25 @@ def register(
         "fingerprint": specification.fingerprint,
         "data_digest": specification.data_digest,
         "seed": str(specification.training.seed),
-        **{name: str(done[name]) for name in ("device", "precision", "workers", "torch")},
+        **{name: str(done[name]) for name in ("device", "precision", "workers", "threads", "torch")},
         **lineage(root),
     }
+    measured = (evaluation.GRID, evaluation.ROWS, evaluation.SUMMARY)
+    kept: dict[str, bytes | Path] = {name: item.folder / "evaluation" / name for name in measured}
+    kept["statistics.json"] = root / "data" / "statistics.json"
+    kept["data.json"] = read_state(root, settings.datasets).to_json()
+    kept[TRAINING_IDS] = training_ids_file(ids_of(root / "data" / "lab", "train"))
+    for name in ("params.yaml", "dvc.lock", "requirements.lock"):
+        if (root / name).is_file():
+            kept[name] = root / name
     card = model_card(item.folder, summary, baselines, read_index(root / "data/lab")["photos"], tags)
-    kept = {name: item.folder / "evaluation" / name for name in (evaluation.GRID, evaluation.ROWS, evaluation.SUMMARY)}
-    project = {name: root / name for name in ("params.yaml", "dvc.lock") if (root / name).is_file()}
-    return registry.register(item.folder, summary, tags, {"README.md": card.encode(), **kept, **project})
-
-
-def promote(versions: Sequence[Version], registry: Registry, metric: str) -> dict[str, Decision]:
-    """Point `champion-<architecture>` and `champion` to the best; returns what was decided by alias."""
-    decisions = {
-        f"champion-{version.architecture}": _crown([version], registry, version.architecture, metric)
-        for version in versions
-    }
-    decisions["champion"] = _crown(versions, registry, None, metric)
-    for alias, decision in decisions.items():
-        if decision.changed:
-            registry.promote(decision.version, alias)
-    return decisions
-
-
-def _crown(contenders: Sequence[Version], registry: Registry, architecture: str | None, metric: str) -> Decision:
-    alias = f"champion-{architecture}" if architecture else "champion"
-    holder = next((version for version in registry.list() if alias in version.aliases), None)
-    present = None if holder is None else (holder.number, _rows(holder))
-    return crown({version.number: _rows(version) for version in contenders}, present, metric)
+    return registry.register(item.folder, summary, tags, {"README.md": card.encode(), **kept})
 
 
 def write_plots(items: Sequence[Plan], root: Path) -> None:
     """Losses of each run, one point an epoch, as `dvc plots` reads them."""
     for item in items:
-        write_json(root / LOSSES / f"{item.specification.architecture}.json", _losses(item))
+        write_json(root / LOSSES / f"{item.specification.architecture}.json", losses(item))
 
 
 def forget_others(items: Sequence[Plan], root: Path) -> None:
@@ -132,7 +136,7 @@ def write_report(items: Sequence[Plan], settings: Settings, champion: str, root:
     return root / REPORT
 
 
-def _losses(item: Plan) -> list[dict[str, Any]]:
+def losses(item: Plan) -> list[dict[str, Any]]:
     """Mean training loss and validation loss of each epoch."""
     points: list[dict[str, Any]] = []
     epoch: list[float] = []
@@ -152,11 +156,7 @@ def _losses(item: Plan) -> list[dict[str, Any]]:
     return points
 
 
-def _rows(version: Version) -> pa.Table:
-    return pq.read_table(version.folder / evaluation.ROWS)
-
-
-def _inputs(settings: Settings, root: Path) -> dict[str, Any]:
+def measurement(settings: Settings, root: Path) -> dict[str, Any]:
     """What a measurement depends on beside the model: the data, what is measured and how, and the gallery's size."""
     code = hashlib.sha256()
     package = Path(evaluation.__file__).parents[1]

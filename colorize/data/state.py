@@ -78,6 +78,18 @@ def read_state(root: Path, datasets: Mapping[str, Any]) -> DataState:
     )
 
 
+def ids_of(lab: Path, split: str) -> list[str]:
+    """Ids of the photos of a split, in the order of the shards; no pixels are read.
+
+    Raises:
+        ValueError: there is no index, or it cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    shards = [shard["path"] for shard in read_index(lab)["shards"] if shard["split"] == split]
+    return [identity for path in shards for identity in pq.read_table(lab / path, columns=["id"])["id"].to_pylist()]
+
+
 def in_cells(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
     """The 256×256 histogram of codes, counted in cells of `CELL` units a side: 26×26."""
     starts = np.arange(0, 256, CELL)

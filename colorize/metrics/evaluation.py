@@ -121,18 +121,25 @@ def summarise(rows: pa.Table) -> dict[str, float]:
     return {**summary, "photos": rows.num_rows}
 
 
-def evaluate_run(
-    run: Path, lab: Path, statistics: Path, settings: EvaluationSettings, device: torch.device | str = "cpu"
+def evaluate_model(
+    name: str,
+    model: Path,
+    folder: Path,
+    data: Path,
+    settings: EvaluationSettings,
+    *,
+    device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Measure a trained model on the test split and write what the report and the registry need.
 
-    Written into `<run>/evaluation/`: `rows.parquet`, `gallery/<id>.png` (colorized, with the photo's own L),
-    `grid.png` and, last, `summary.json`.
+    Written into `folder`: `rows.parquet`, `gallery/<id>.png` (colorized, with the photo's own L), `grid.png` and,
+    last, `summary.json`.
 
     Args:
-        run: the run's folder, with the model in `<run>/model/`.
-        lab: the LAB shards.
-        statistics: `statistics.json` of the training split.
+        name: what the model is called in pictures and summary.
+        model: folder with `model.safetensors` and `model.json`.
+        folder: where the evaluation goes.
+        data: folder with the shards in `lab/`, and `statistics.json` of the training split.
         settings: batch size and size of the gallery.
         device: where the network runs.
 
@@ -144,9 +151,8 @@ def evaluate_run(
     """
     from colorize.models import load_model
 
-    predict = network(load_model(run / "model"), device)
-    architecture = run.name.rpartition("-")[0] or run.name
-    return _Evaluation(lab, statistics, settings).write(architecture, predict, run / "evaluation")
+    predict = network(load_model(model), device)
+    return _Evaluation(data / "lab", data / "statistics.json", settings).write(name, predict, folder)
 
 
 def evaluate_baselines(
@@ -154,7 +160,7 @@ def evaluate_baselines(
 ) -> dict[str, dict[str, float]]:
     """Measure the baselines, automatic and guided, and keep the gallery's true photos.
 
-    Written: `<folder>/<name>/` as `evaluate_run` does, `<folder>/truth/gallery/<id>.png`. The summary of a guided one
+    Written: `<folder>/<name>/` as `evaluate_model` does, `<folder>/truth/gallery/<id>.png`. The summary of a guided one
     has `hint_share`, the share of pixels whose true colours it was told.
 
     Args:

@@ -17,7 +17,7 @@ from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
 from colorize.metrics import baselines
 from colorize.metrics.colorizers import Colors, Known, network, true_colors
-from colorize.metrics.evaluation import SCHEMA, evaluate, evaluate_baselines, evaluate_run, summarise
+from colorize.metrics.evaluation import SCHEMA, evaluate, evaluate_baselines, evaluate_model, summarise
 from colorize.metrics.gallery import gallery_ids
 from colorize.metrics.references import read_references
 from colorize.models import create, save_model
@@ -149,7 +149,7 @@ def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path:
     torch.manual_seed(0)
     settings = SimpleUNetSettings(width=0.1)
     save_model(tmp_path / "model", create("simple_unet", settings), "simple_unet", settings, {"size": SIZE})
-    summary = evaluate_run(tmp_path, data / "lab", data / "statistics.json", SETTINGS)
+    summary = evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", data, SETTINGS)
     assert summary["photos"] == 9
     assert {"psnr_own_l", "ssim_own_l", "colorfulness_difference"} <= summary.keys()
     folder = tmp_path / "evaluation"
@@ -162,7 +162,7 @@ def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path:
         assert grid.size == (6 + 3 * (SIZE + 6), 26 + 5 * (SIZE + 6))
     before = _tree(folder)
     (folder / "gallery" / "stale.png").write_bytes(b"of an earlier test split")
-    assert evaluate_run(tmp_path, data / "lab", data / "statistics.json", SETTINGS) == summary
+    assert evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", data, SETTINGS) == summary
     assert _tree(folder) == before
 
 

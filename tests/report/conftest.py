@@ -113,7 +113,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder; two models with random weights were evaluated. Tests must not change it."""
     import torch
 
-    from colorize.metrics.evaluation import evaluate_baselines, evaluate_run
+    from colorize.metrics.evaluation import evaluate_baselines, evaluate_model
     from colorize.models import create, save_model
     from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
     from colorize.settings.sections import EvaluationSettings
@@ -135,7 +135,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = root / "runs" / f"{name}-0123456789ab"
         save_model(run / "model", create(name, model), name, model, {"size": SIZE})
         _log(run, start)
-        evaluate_run(run, lab, statistics, settings)
+        evaluate_model(name, run / "model", run / "evaluation", root / "data", settings)
     evaluate_baselines(lab, statistics, root / "runs" / "baselines", settings)
     _decisions(root)
     return root
