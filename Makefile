@@ -56,6 +56,12 @@ ui: $(READY)  ## MLflow's page of the registry: versions, aliases, curves
 flows: $(READY)  ## Prefect's page of the flow runs: progress, learning, comparison, samples
 	@PREFECT_HOME=$(CURDIR)/runs/.prefect prefect server start
 
+retrain: $(READY)  ## look at the sources, make the data, decide, train, let the gate decide (ACCEPT=1: data that look odd too)
+	@python -m pipelines.retrain $(if $(ACCEPT),--accept-data)
+
+schedule: $(READY)  ## retrain every night until Ctrl-C: a local Prefect server, its page and a worker
+	@python -m pipelines.schedule
+
 lint: $(READY)  ## ruff and mypy
 	@ruff check .
 	@ruff format --check .
@@ -91,4 +97,4 @@ clean:  ## remove everything a run made (not .venv, not the DVC cache, not what 
 distclean: clean  ## also the environment, the DVC cache and what was downloaded
 	rm -rf data .venv .dvc/cache .dvc/tmp *.egg-info
 
-.PHONY: help setup run data profile ui flows lint test test-all test-slow lock gc clean distclean
+.PHONY: help setup run data profile ui flows retrain schedule lint test test-all test-slow lock gc clean distclean

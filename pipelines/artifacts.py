@@ -17,6 +17,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from colorize.metrics.comparison import Comparison
+from colorize.registry import Version
+
 _BARS = 40  # characters of the longest bar
 _COLUMNS = ("ab_error_rebalanced", "ab_rmse", "ciede2000_mean", "psnr", "ssim", "colorfulness_error")
 
@@ -38,6 +41,23 @@ def show_comparison(summaries: Mapping[str, Mapping[str, float]]) -> None:
         for name, summary in summaries.items()
     ]
     create_table_artifact(table=rows, key="comparison", description="Means over the test photos")
+
+
+def show_pairs(versions: Sequence[Version], pairs: Sequence[Comparison]) -> None:
+    """Two versions, figure by figure, with the interval of the difference."""
+    first, second = (f"{version.number} ({version.architecture})" for version in versions)
+    rows = [
+        {
+            "figure": pair.metric,
+            first: round(pair.first, 3),
+            second: round(pair.second, 3),
+            "difference": round(pair.difference, 3),
+            "95 % interval": f"{pair.low:+.3f} … {pair.high:+.3f}",
+            "better": first if pair.first_is_better else second if pair.second_is_better else "not sure",
+        }
+        for pair in pairs
+    ]
+    create_table_artifact(table=rows, key="versions", description=f"{first} against {second}, {pairs[0].photos} photos")
 
 
 def show_champion(reasons: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from prefect.exceptions import MissingContextError
@@ -13,3 +14,10 @@ def say(line: str) -> None:
     print(line, flush=True)
     with suppress(MissingContextError):  # outside of a run
         get_run_logger().info(line)
+
+
+def keep(lines: Sequence[str]) -> None:
+    """Keep lines with the run alone: what workers say would flood the console."""
+    with suppress(MissingContextError):
+        for line in lines:
+            get_run_logger().info(line)

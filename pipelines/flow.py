@@ -1,4 +1,4 @@
-"""The Prefect flow `train`: Ray Train for what is not trained yet, then measure, register, compare, report.
+"""The Prefect flow `train`: for each architecture a flow run that trains on Ray, measures and registers; then the gate.
 
 The budget of retries, in one place: Ray restarts the workers of a run `scaling.maximum_failures` times; Prefect
 resubmits a run once, under the same name, when Ray lost the process that controls it. Nobody else retries.
@@ -6,31 +6,34 @@ resubmits a run once, under the same name, when Ray lost the process that contro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextvars
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import ray.exceptions
 import ray.train
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize.metrics.evaluation import GRID, SCHEMA
-from colorize.registry import CHAMPION, Registry
+from colorize.registry import CHAMPION, Registry, Version
 from colorize.settings import Settings, load_settings
-from colorize.settings.sections import ScalingSettings
 from colorize.training.log import read_log
 from pipelines import artifacts, follow, promotion, results
-from pipelines.console import say
+from pipelines.console import keep, say
+from pipelines.job import submit_job
 from pipelines.plan import Plan, plan
-from pipelines.ray_session import ray_session
-from pipelines.ray_train import TrainingFailedError, resources_of, submit
+from pipelines.ray_session import jobs_address, ray_session
+from pipelines.ray_train import Training, TrainingFailedError, resources_of, submit
 
 _SECONDS_BETWEEN_LINES = 15.0
-_MOST_TRAININGS_SUBMITTED = 16
+
+Submit = Callable[[Plan], Training]
 
 
 class StoppedError(RuntimeError):
@@ -52,13 +55,14 @@ def lost_controller(_task: Any, _run: Any, state: Any) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def train_one(item: Plan, lab: Path, scaling: ScalingSettings, stopped: Event) -> None:
-    """One training on Ray, followed by its log until it ends or `stopped` is set."""
+def train_one(item: Plan, submit: Submit, stopped: Event) -> None:
+    """One training on Ray, followed by its logs until it ends or `stopped` is set."""
     name, architecture = item.specification.name, item.specification.architecture
     artifact = artifacts.start_progress(architecture, name)
-    training = submit(item.specification, str(lab), item.folder, scaling.storage, scaling)
-    shown = None
+    training = submit(item)
+    workers, shown = follow.Workers(item.folder), None
     while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
+        keep(workers.news())
         if stopped.is_set():
             raise StoppedError(f"{name}: stopped")
         state = follow.progress(read_log(item.folder / "log.jsonl"), item.specification.training.batch_size)
@@ -67,14 +71,52 @@ def train_one(item: Plan, lab: Path, scaling: ScalingSettings, stopped: Event) -
             line = follow.sentence(architecture, state, item.specification.training.epochs)
             say(line)
             artifacts.update_progress(artifact, state.percent, line)
+    keep(workers.news())
     artifacts.update_progress(artifact, 100.0, f"{name}: done")
     say(f"{architecture}: trained")
 
 
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_MOST_TRAININGS_SUBMITTED)
+@task(task_run_name="measure {item.specification.name}", cache_policy=NO_CACHE, persist_result=False)
+def measure(item: Plan, settings: Settings, root: Path) -> dict[str, float]:
+    """Figures on the test split."""
+    return results.evaluate(item, settings, root)
 
 
-@flow(name="train", task_runner=_RUNNER, persist_result=False)
+@task(task_run_name="register {item.specification.name}", cache_policy=NO_CACHE, persist_result=False)
+def register(item: Plan, summary: dict[str, float], settings: Settings, root: Path) -> Version:
+    """A version of the registry, with its files and lineage."""
+    registry = Registry(settings.registry, root)
+    return results.register(item, summary, results.evaluate_baselines(settings, root), registry, settings, root)
+
+
+class _Shared:
+    """What the flow runs of all architectures share: where trainings go, when to stop, whose turn it is to measure."""
+
+    def __init__(self, settings: Settings, root: Path, submit: Submit) -> None:
+        self.settings, self.root, self.submit = settings, root, submit
+        self.stopped, self.turn = Event(), Lock()
+
+
+@flow(name="architecture", flow_run_name="{item.specification.name}", persist_result=False, validate_parameters=False)
+def architecture_flow(item: Plan, shared: _Shared) -> Version:
+    """Train one architecture where that has not been done, measure it and register it."""
+    if item.action != "skip":
+        train_one(item, shared.submit, shared.stopped)
+    settings, root = shared.settings, shared.root
+    with shared.turn:  # each takes all cores, and writes to the registry
+        summary = measure(item, settings, root)
+        version = register(item, summary, settings, root)
+    architecture = item.specification.architecture
+    artifacts.show_samples(architecture, item.folder / "evaluation" / GRID)
+    artifacts.show_learning(architecture, results.losses(item))
+    say(
+        f"{architecture}: {settings.evaluation.primary} {summary[settings.evaluation.primary]:.3f}, "
+        f"version {version.number}"
+    )
+    return version
+
+
+@flow(name="train", persist_result=False)
 def train_flow(root: str, architectures: list[str]) -> None:
     """Train what has to be, then measure, register, compare and report all that is trained.
 
@@ -88,64 +130,76 @@ def train_flow(root: str, architectures: list[str]) -> None:
         TrainingFailedError: some training failed; the message has a line for each.
         ValueError: a setting cannot be had on this machine.
     """
-    folder = Path(root)
+    folder = Path(root).resolve()
     settings = load_settings(folder / "params.yaml")
-    plans = plan(settings, folder, architectures)
+    chosen = {item.specification.name for item in plan(settings, folder, architectures)}
+    # Also what earlier flows have trained: the comparison and the report show all that params.yaml asks for.
+    items = [item for item in plan(settings, folder) if item.specification.name in chosen or item.action == "skip"]
     primary = settings.evaluation.primary
     if primary not in SCHEMA.names:
         raise ValueError(f"evaluation.primary is '{primary}'; metrics are: {', '.join(SCHEMA.names[2:])}")
-    failures = _train_all([item for item in plans if item.action != "skip"], settings, folder)
-    # Also what earlier flows have trained: the comparison and the report show all that params.yaml asks for.
-    finished = [item for item in plan(settings, folder) if item.action == "skip"]
-    if finished:
-        _finish(finished, settings, folder)
+    results.evaluate_baselines(settings, folder)
+    versions, failures = _run_all(items, settings, folder)
+    if versions:
+        _finish([item for item in items if item.specification.name in versions], versions, settings, folder)
     if failures:
-        raise TrainingFailedError("\n".join(failures.values()))
+        raise TrainingFailedError("\n".join(failures))
 
 
-def _train_all(plans: Sequence[Plan], settings: Settings, root: Path) -> dict[str, str]:
-    """Hand all trainings to Ray at once: it runs as many side by side as there is room for. Returns errors by run."""
-    if not plans:
-        return {}
-    say("starting Ray")
-    with ray_session():
-        resources = resources_of(settings.scaling)
-        say(
-            f"each training takes {resources.workers} worker(s) with {resources.cpus} CPU(s)"
-            + (" and a GPU each" if resources.gpu else " each")
-        )
-        lab, stopped = root / "data" / "lab", Event()
-        jobs = {item.specification.name: train_one.submit(item, lab, settings.scaling, stopped) for item in plans}
+def _run_all(items: Sequence[Plan], settings: Settings, root: Path) -> tuple[dict[str, Version], list[str]]:
+    """One flow run for each architecture, all at once: Ray trains as many side by side as there is room for.
+
+    Returns:
+        Versions by the name of the run, and a message for each that failed.
+    """
+    lab, scaling = str(root / "data" / "lab"), settings.scaling
+    address = jobs_address(os.environ.get("RAY_ADDRESS"))
+    trains = any(item.action != "skip" for item in items)
+
+    def submit_here(item: Plan) -> Training:
+        return submit(item.specification, lab, item.folder, scaling.storage, scaling)
+
+    def submit_there(item: Plan) -> Training:
+        assert address is not None
+        job, known = submit_job(address, item.specification, lab, item.folder, scaling)
+        say(f"{item.specification.architecture}: job {job.name}" + (", which is there already" if known else ""))
+        return job
+
+    shared = _Shared(settings, root, submit_there if address else submit_here)
+    if trains:
+        say(f"handing trainings to the Ray Jobs of {address}" if address else "starting Ray")
+    with ray_session() if trains and not address else nullcontext(), ThreadPoolExecutor(max(1, len(items))) as pool:
+        if trains and not address:
+            resources = resources_of(scaling)
+            say(
+                f"each training takes {resources.workers} worker(s) with {resources.cpus} CPU(s)"
+                + (" and a GPU each" if resources.gpu else " each")
+            )
+        # In a copy of the context each: so Prefect knows whose part they are.
+        runs = {
+            item.specification.name: pool.submit(contextvars.copy_context().run, architecture_flow, item, shared)
+            for item in items
+        }
         try:
-            errors = {name: job.result(raise_on_failure=False) for name, job in jobs.items()}
+            errors = {name: run.exception() for name, run in runs.items()}
         finally:
             # After Ctrl-C: when the session ends, no thread may be in Ray any more.
-            stopped.set()
-            wait(list(jobs.values()))
-    return {name: str(error) for name, error in errors.items() if isinstance(error, BaseException)}
+            shared.stopped.set()
+    versions = {name: runs[name].result() for name, error in errors.items() if error is None}
+    return versions, [str(error) for error in errors.values() if error is not None]
 
 
-def _finish(plans: Sequence[Plan], settings: Settings, root: Path) -> None:
+def _finish(items: Sequence[Plan], versions: dict[str, Version], settings: Settings, root: Path) -> None:
     registry = Registry(settings.registry, root)
-    baselines = results.evaluate_baselines(settings, root)
-    summaries, versions = {}, []
-    for item in plans:
-        architecture = item.specification.architecture
-        summaries[architecture] = results.evaluate(item, settings, root)
-        version = results.register(item, summaries[architecture], baselines, registry, settings, root)
-        versions.append(version)
-        artifacts.show_samples(architecture, item.folder / "evaluation" / GRID)
-        artifacts.show_learning(architecture, results.losses(item))
-        score = summaries[architecture][settings.evaluation.primary]
-        say(f"{architecture}: {settings.evaluation.primary} {score:.3f}, version {version.number}")
-    decisions = promotion.promote_all(versions, registry, settings, root)
+    decisions = promotion.promote_all([versions[item.specification.name] for item in items], registry, settings, root)
     for decision in decisions:
         say(f"{decision.alias}: {decision.decision}, {decision.reason}")
     reasons = promotion.reasons(registry, decisions)
     say(f"champion: {reasons[CHAMPION]}")
-    results.write_plots(plans, root)
-    results.forget_others(plans, root)
-    report = results.write_report(plans, settings, registry.resolve(CHAMPION).run, root)
-    artifacts.show_comparison({**summaries, **baselines})
+    results.write_plots(items, root)
+    results.forget_others(items, root)
+    report = results.write_report(items, settings, registry.resolve(CHAMPION).run, root)
+    summaries = {item.specification.architecture: results.read_summary(item.folder / "evaluation") for item in items}
+    artifacts.show_comparison({**summaries, **results.evaluate_baselines(settings, root)})
     artifacts.show_champion(reasons)
     artifacts.link_report(report)

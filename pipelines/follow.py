@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # One record covers a second or less of a small run: an estimate from it alone jumps.
@@ -36,6 +37,32 @@ class Progress:
     def percent(self) -> float:
         """Share of the steps that are done, 0…100."""
         return 100.0 * self.step / self.steps
+
+
+class Workers:
+    """What the workers of a run have written to their files, each line once; what is there already is told too.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[str, int] = {}  # bytes
+
+    def news(self) -> list[str]:
+        """The whole lines that are new, `worker 0: …`, one worker after another."""
+        lines: list[str] = []
+        for path in sorted((self._folder / "workers").glob("rank-*.log")):
+            begin = self._read.get(path.name, 0)
+            with path.open("rb") as file:
+                file.seek(begin)
+                whole = file.read().rpartition(b"\n")[0]
+            if whole:
+                self._read[path.name] = begin + len(whole) + 1
+                name = path.stem.replace("rank-", "worker ")
+                lines += [f"{name}: {line}" for line in whole.decode(errors="replace").splitlines()]
+        return lines
 
 
 def progress(records: Sequence[dict[str, Any]], batch_size: int) -> Progress | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 import ray.train
@@ -32,6 +32,7 @@ from colorize.stores import S3
 from colorize.training import pretrained
 from colorize.training.identity import RunSpecification
 from colorize.training.mirror import Mirror
+from pipelines.gauges import Gauges
 from pipelines.preflight import preflight
 from pipelines.ray_session import Resources, nodes, share
 from pipelines.worker_output import worker_output
@@ -45,9 +46,17 @@ class TrainingFailedError(RuntimeError):
     """The workers failed more often than `scaling.maximum_failures` allows; the message names run, worker and error."""
 
 
+class Training(Protocol):
+    """A training under way."""
+
+    def ended(self, seconds: float, stopped: Event) -> bool:
+        """Wait for the end, so many seconds at most and not when `stopped` is set; raises what made it fail."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A training that Ray has been given.
+    """A training that the Ray of this process has been given.
 
     Attributes:
         task: Ray's reference to its end.
@@ -223,8 +232,9 @@ def _ray_storage(place: str) -> dict[str, Any]:
     return {"storage_path": path, "storage_filesystem": system}
 
 
-def report_epoch(record: dict[str, Any]) -> None:
-    """Tell Ray about an epoch. All workers meet here, so it is not done for every record of the log."""
+def report(record: dict[str, Any], gauges: Gauges) -> None:
+    """Show a record of the log; tell Ray about epochs alone, since all workers meet there."""
+    gauges.show(record)
     if "loss" not in record:
         ray.train.report(record)
 
@@ -257,6 +267,7 @@ def _train(specification: RunSpecification, config: dict[str, Any], folder: Path
     if mirror:
         weights = mirror.fetch_weights(pretrained.wanted(specification.model), folder / pretrained.FOLDER)
         keep = mirror.push if rank == 0 else partial(mirror.push_logs, name=f"workers/rank-{rank}.log")
+    gauges = Gauges(specification.name, specification.architecture, rank, specification.training.batch_size)
     train(
         specification,
         config["lab"],
@@ -266,7 +277,7 @@ def _train(specification: RunSpecification, config: dict[str, Any], folder: Path
         device=str(get_device()),
         weights=weights,
         wrap=prepare_model,
-        report=report_epoch,
+        report=partial(report, gauges=gauges),
         keep=keep,
     )
 

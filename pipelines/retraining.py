@@ -21,6 +21,7 @@ from pipelines.console import say
 from pipelines.decide import Choice, choose
 from pipelines.flow import train_flow
 from pipelines.plan import Plan, plan
+from pipelines.ray_session import jobs_address
 
 _ALL = "all"
 _SECONDS_TO_NOTIFY = 10.0
@@ -163,11 +164,14 @@ def _dvc(root: Path, *arguments: str, quiet: bool = False) -> str:
     Raises:
         StageFailedError: it failed.
     """
+    # The stages' commands begin with `python`: this one, whether or not its environment is activated.
+    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    if jobs_address(os.environ.get("RAY_ADDRESS")):
+        del environment["RAY_ADDRESS"]  # a cluster that takes trainings as jobs does not see the data: made here
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=root,
-        # The stages' commands begin with `python`: this one, whether or not its environment is activated.
-        env={**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

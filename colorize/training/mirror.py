@@ -58,6 +58,10 @@ class Mirror:
         """The run's place."""
         return self._store.address
 
+    def is_done(self) -> bool:
+        """Whether the whole run is there. Raises as `fetch` does."""
+        return self._store.read(_DONE) is not None
+
     def push(self, folder: Path) -> None:
         """Put there what is new of a run's folder: log, workers' logs, whole checkpoints and, when it is done, the end.
 

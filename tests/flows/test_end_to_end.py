@@ -175,6 +175,7 @@ def test_nothing_is_left_of_ray(temporary: Path, second: str) -> None:
 def long(project: Path, tmp_path: Path) -> Path:
     """The same data, and a training that lasts long enough to be hit."""
     shutil.copytree(project / "data", tmp_path / "data")
+    shutil.copytree(project / "reports/metrics/data", tmp_path / "reports/metrics/data")
     shutil.copy(project / "requirements.lock", tmp_path)
     one = PARAMETERS.replace("  simple_unet: {model: {width: 0.1}, training: {epochs: 2}}\n", "")
     (tmp_path / "params.yaml").write_text(one.replace("epochs: 1", "epochs: 60").replace("workers: 2", "workers: 1"))

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Project:
 
     def __init__(self, root: Path, repository: Path, notify: str) -> None:
         self.root, self.photos, self.notify = root / "project", root / "photos", notify
+        self.output = root / "output.txt"
         self.temporary = Path(tempfile.mkdtemp(prefix="c", dir="/tmp"))  # short enough for Ray's sockets
         files = subprocess.run(
             ["git", "-C", str(repository), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -110,22 +112,26 @@ class Project:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.source.read(entry))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pipelines.retrain", *arguments],
-            cwd=self.root,
-            env={**os.environ, "TMPDIR": str(self.temporary)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A retraining under way; what it prints is in `output`: children that outlive it would hold a pipe open."""
+        with self.output.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pipelines.retrain", *arguments],
+                cwd=self.root,
+                env={**os.environ, "TMPDIR": str(self.temporary)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def retrain(self, *arguments: str) -> tuple[int, str, list[Decision]]:
         """Exit code, output and the decisions made."""
         before = len(read(self.root / PATH))
-        with self.start(*arguments) as process:
-            output, _ = process.communicate(timeout=400)
-        return process.returncode, output, read(self.root / PATH)[before:]
+        process = self.start(*arguments)
+        try:
+            process.wait(400)
+        finally:
+            process.kill()
+        return process.returncode, self.output.read_text(), read(self.root / PATH)[before:]
 
     @property
     def registry(self) -> Registry:
@@ -163,17 +169,21 @@ def third(project: Project, second: object) -> tuple[int, str, list[Decision]]:
     """More photos; the driver is killed in mid-training, and the flow run again."""
     project.have_photos(90)
     project.set(epochs=40)
-    with project.start() as process:
-        deadline = time.monotonic() + 300
-        while not any(project.root.glob("runs/unet-*/checkpoints/epoch-0000[2-9]")):
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
-    psutil.wait_procs(family, timeout=60)
-    return project.retrain()
+    process = project.start()
+    deadline = time.monotonic() + 300
+    while not any(path.name >= "epoch-00002" for path in project.root.glob("runs/unet-*/checkpoints/epoch-*")):
+        assert process.poll() is None, project.output.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    result = project.retrain()
+    # Prefect's temporary server, and Ray's agents for a minute or so, outlive a driver that is killed.
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    return result
 
 
 def test_the_first_trains_and_crowns(project: Project, first: tuple[int, str, list[Decision]]) -> None:
