@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from colorize.data.sources import SourceUnavailableError
 from colorize.settings.sections import ScalingSettings
+from colorize.storage import write_bytes
 from colorize.training.identity import RunSpecification
 from colorize.training.mirror import Mirror
 from pipelines.ray_train import TrainingFailedError, launch, supply
@@ -84,9 +85,12 @@ class Job:
             return  # the job itself says so if it cannot go on
 
     def _last_error(self) -> str:
-        lines = [line.strip() for line in self.client.get_job_logs(self.name).splitlines() if line.strip()]
+        text = self.client.get_job_logs(self.name)
+        log = self.folder / "job.log"
+        write_bytes(log, text.encode())
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return (errors or lines or ["it printed nothing"])[-1]
+        return f"{(errors or lines or ['it printed nothing'])[-1]} (all that it printed: {log})"
 
 
 def submit_job(
