@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pipelines.follow import progress, sentence
+from pipelines.follow import Workers, progress, sentence
 
 STEP = {"step": 40, "steps": 100, "epoch": 2, "loss": 12.25, "images_per_second": 8.0, "learning_rate": 0.1}
 EPOCH = {"step": 20, "epoch": 1, "validation_loss": 9.5, "validation_ab_rmse": 3.0}
@@ -35,3 +37,16 @@ def test_the_speed_is_that_of_the_last_records_together() -> None:
     state = progress([{**STEP, "images_per_second": speed} for speed in (4.0, 12.0)], 16)
     assert state is not None
     assert state.images_per_second == pytest.approx(6.0)
+
+
+def test_each_whole_line_of_the_workers_is_told_once(tmp_path: Path) -> None:
+    workers, folder = Workers(tmp_path), tmp_path / "workers"
+    assert workers.news() == []
+    folder.mkdir()
+    (folder / "rank-0.log").write_text("begins\nhalf a li")
+    (folder / "rank-1.log").write_bytes(b"caf\xe9\n")
+    assert workers.news() == ["worker 0: begins", "worker 1: caf\ufffd"]
+    assert workers.news() == []
+    with (folder / "rank-0.log").open("a") as log:
+        log.write("ne\nends\n")
+    assert workers.news() == ["worker 0: half a line", "worker 0: ends"]

@@ -6,7 +6,8 @@ import pytest
 
 from colorize.data.execution import check_ray_address
 from colorize.settings.sections import ScalingSettings
-from pipelines.ray_session import Node, Resources, share
+from pipelines.gauges import GAUGES, readings
+from pipelines.ray_session import Node, Resources, jobs_address, share
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,21 @@ def test_addresses(address: str | None, joined: str | None) -> None:
 def test_addresses_that_are_refused(address: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_ray_address(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "jobs"),
+    [(None, False), ("", False), ("auto", False), ("10.0.0.1:6379", False), ("http://head:8265", True)],
+)
+def test_which_addresses_take_jobs(address: str | None, jobs: bool) -> None:
+    assert jobs_address(address) == (address if jobs else None)
+
+
+def test_what_the_gauges_show() -> None:
+    record = {"step": 8, "epoch": 2, "loss": 0.5, "images_per_second": 40.0, "data_wait_share": 0.01}
+    shown = readings(record, 16, 3 * 2**30)
+    assert shown.keys() == GAUGES.keys()
+    assert shown["step_seconds"] == 0.4
+    assert shown["gpu_memory_bytes"] == 3 * 2**30
+    assert readings({**record, "images_per_second": 0.0}, 16, 0)["step_seconds"] == 0.0
+    assert readings({"step": 8, "epoch": 2, "validation_loss": 0.5}, 16, 0) == {}
