@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -157,3 +158,20 @@ def test_a_model_card_says_when_a_model_is_faded_or_useless() -> None:
     assert "faded" in said
     assert "no better than the baseline 'grey'" in said
     assert "mean_color" not in said
+
+
+def test_artefacts_that_cannot_be_written_are_named_and_nothing_is_registered(project: Path) -> None:
+    registry = Registry(SETTINGS, project)
+    run, artefacts = make_run(project, "unet-dddddddddddd"), project / "registry" / "artefacts"
+    before = registry.list()
+    aside = artefacts.rename(project / "aside")
+    if os.geteuid() == 0:  # to whom no folder is read-only
+        artefacts.write_text("no folder")
+    else:
+        artefacts.mkdir(0o555)
+    with pytest.raises(OSError, match=r"registry/artefacts"):
+        register(registry, run)
+    artefacts.unlink() if artefacts.is_file() else artefacts.rmdir()
+    aside.rename(artefacts)
+    assert registry.list() == before
+    assert register(registry, run).number == 4

@@ -358,7 +358,7 @@ def test_a_node_that_cannot_see_the_storage_is_named_before_anything_is_trained(
     finally:
         nodes.lose(blind)
     assert code == 1, output
-    assert re.search(r"nothing was trained:\nnode \S+ \([\d.]+\): cannot see s3://colorize-runs/blind", output)
+    assert re.search(r"nothing was trained:(?s:.*)\nnode \S+ \([\d.]+\): cannot see s3://colorize-runs/blind ", output)
     assert not project.records
 
 
