@@ -60,6 +60,8 @@ class Nodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_metrics_report_interval_ms": "1000",
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_failure_threshold": "3",
             "RAY_USAGE_STATS_ENABLED": "0",
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": "trainer",
@@ -377,7 +379,7 @@ def test_a_lost_node(make: Callable[..., Project], nodes: Nodes, alone: Project,
     assert process.poll() is None, project.output.read_text()
     nodes.lose(second)
     if fewest is None:
-        time.sleep(20.0)
+        time.sleep(10.0)
         assert process.poll() is None, project.output.read_text()
         nodes.add()
     process.wait(300)
