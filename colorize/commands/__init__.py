@@ -18,6 +18,7 @@ from colorize.commands import (
     doctor,
     gc,
     inspect,
+    measures,
     models,
     overfit,
     photos,
@@ -77,6 +78,8 @@ app.command("photos", help="Colorize photos (the default command).")(photos.phot
 app.command("inspect", help="What ingest would do with each file of a folder or an archive, and why.")(inspect.inspect)
 app.command("dedupe")(dedupe.dedupe)
 app.command("remove", help="Take photos out for good, whatever their source still holds.")(remove.remove)
+app.command("compare")(measures.compare)
+app.command("artefacts")(measures.artefacts)
 app.add_typer(models.application, name="models")
 app.command("architectures")(architectures.architectures)
 app.command("overfit")(overfit.overfit)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.models.ab_bins import TEMPERATURE, ab_bins
+from colorize.bins import ab_bins
+from colorize.models.annealed_mean import TEMPERATURE
 from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Adapted, Hints, Prediction, Predictor
 from colorize.models.blocks import scaled, with_border
 from colorize.models.registry import register

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.models.ab_bins import TEMPERATURE, ab_bins, annealed_mean
+from colorize.bins import ab_bins
+from colorize.models.annealed_mean import TEMPERATURE, annealed_mean
 from colorize.models.base import Hints, Predictor
 from colorize.models.eccv16 import ECCV16
 from colorize.models.files import load_model, save_model

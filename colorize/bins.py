@@ -1,11 +1,9 @@
-"""The 313 colours that Zhang et al. classify pixels into, and the way back from their scores to one colour."""
+"""The 313 colours that Zhang et al. classify pixels into."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 STEP = 10
 
@@ -34,9 +32,6 @@ _ROWS = {
     100: (-90, 0),
 }
 
-# The authors' Caffe network multiplies its scores by 2.606 before the softmax. Their paper calls that T = 0.38.
-TEMPERATURE = 1 / 2.606
-
 
 def ab_bins() -> NDArray[np.float32]:
     """The centres of the bins: 313 x 2, a and b in CIELAB units, ordered by a and then by b.
@@ -46,19 +41,3 @@ def ab_bins() -> NDArray[np.float32]:
     """
     centers = [(a, b) for a, (first, last) in _ROWS.items() for b in range(first, last + STEP, STEP)]
     return np.array(centers, dtype=np.float32)
-
-
-def annealed_mean(logits: Tensor, centers: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """The mean of the bins' colours under probabilities that are sharpened first (section 2.3 of the paper).
-
-    Args:
-        logits: N x bins x h x w, natural logarithms of the probabilities up to a constant.
-        centers: bins x 2, ab in CIELAB units.
-        temperature: above 0; 1 gives the mean, whose colours are faded, and towards 0 the likeliest bin, whose
-            colours change abruptly from pixel to pixel.
-
-    Returns:
-        N x 2 x h x w, ab in CIELAB units.
-    """
-    probabilities = torch.softmax(logits / temperature, dim=1)
-    return torch.einsum("nqhw,qc->nchw", probabilities, centers.to(probabilities))
