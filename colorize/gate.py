@@ -11,9 +11,20 @@ import pyarrow as pa
 from colorize.metrics.comparison import LARGER_IS_BETTER, Comparison, compare
 from colorize.settings.sections import GateSettings
 
-#: Descriptions of a photo, of which neither more nor less is better.
+#: Descriptions of which neither more nor less is better: of photos, or with an aim in the middle.
 _WITHOUT_DIRECTION = frozenset(
-    {"colorfulness", "colorfulness_truth", "colorfulness_absolute", "colorfulness_absolute_truth"}
+    {
+        "colorfulness",
+        "colorfulness_truth",
+        "colorfulness_absolute",
+        "colorfulness_absolute_truth",
+        "bias_a",
+        "bias_b",
+        "sharpness_ab",
+        "sharpness_own_l",
+        "edge_alignment",
+        "edge_alignment_truth",
+    }
 )
 
 

@@ -29,6 +29,7 @@ PERIODS: Final = (2, 4, 8)
 _HUES = 36  # bins of 10 degrees
 _PROFILE = 16  # steps from the border to the middle
 _ERROR_FLOOR = 0.5  # CIELAB units: below what 8 bits a channel can show, so that no error means a ratio of 1
+_SHARE_FLOOR = 0.05  # the same for errors as shares of another
 _HIGH = (0.125, 0.5)  # cycles a pixel
 _AROUND = 6  # bins of the spectrum around a peak that tell what is usual there
 _SMALLEST = 16  # pixels a side
@@ -182,30 +183,78 @@ def checkerboard(lab: Floats, truth: Floats | None = None) -> Figures:
         and peak_excess_2 … the peak minus the true photo's.
     """
     ab = lab[..., 1:].astype(np.float64)
-    figures: Figures = {f"peak_{period}": peak(ab, period) for period in PERIODS}
+    names = [f"peak_{period}" for period in PERIODS]
+    figures: Figures = dict(zip(names, _peaks(_spectrum(ab), PERIODS), strict=True))
     pattern = ab if truth is None else ab - truth[..., 1:].astype(np.float64)
     figures |= {f"phase_{period}": _phases(pattern, period) for period in PERIODS}
     if truth is not None:
         true_ab = truth[..., 1:].astype(np.float64)
-        figures |= {f"peak_excess_{period}": figures[f"peak_{period}"] - peak(true_ab, period) for period in PERIODS}
+        true_peaks = _peaks(_spectrum(true_ab), PERIODS)
+        figures |= {
+            f"peak_excess_{period}": figures[f"peak_{period}"] - true
+            for period, true in zip(PERIODS, true_peaks, strict=True)
+        }
     return figures
 
 
 def peak(ab: NDArray[np.float64], period: int) -> float:
     """Energy at the frequencies of a period over that around them, log10; 0 where there is no structure at all.
 
+    At each frequency the mean within one bin, over the median of what lies around; then the mean over frequencies.
+
     Args:
         ab: H×W×channels.
         period: pixels.
     """
-    spectrum = _spectrum(ab)
-    height, width = spectrum.shape
-    ratios = []
-    for row in range(period):
-        for column in range(period):
-            if row or column:
-                ratios.append(_over_usual(spectrum, round(row * height / period), round(column * width / period)))
-    return float(np.log10(np.mean(ratios)))
+    return _peaks(_spectrum(ab), (period,))[0]
+
+
+def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
+    """The figures that an evaluation keeps of each photo; all are 0, or 1 for ratios, where colours are the true ones.
+
+    Args:
+        lab: CIELAB as predicted, H×W×3.
+        truth: the true one.
+
+    Returns:
+        bias_a, bias_b (`shift_…` of `colour_bias`), false_blue_rate, hue_divergence; border_ratio: the ab error of the
+        outer ring over that of the rest, each as a share of what the photo's mean colour gets there, so that a photo's
+        easy or hard border does not count; sharpness_ab (`gradient_ratio_ab` of `resolution`) and sharpness_error, its
+        distance to 1; edge_alignment, edge_alignment_truth; and checkerboard, the largest `peak_excess_…`, at least 0.
+    """
+    l, ab, true_ab = (values.astype(np.float64) for values in (truth[..., :1], lab[..., 1:], truth[..., 1:]))  # noqa: E741
+    ring, _ = _ring(*ab.shape[:2])
+    constant = np.broadcast_to(true_ab.mean(axis=(0, 1)), true_ab.shape)
+    others = ~_is_blue(true_ab)
+    shift = (ab - true_ab).mean(axis=(0, 1))
+    edges, colour_edges, true_edges = _gradient(l), _gradient(ab), _gradient(true_ab)
+    sharpness = _quotient(float(np.percentile(colour_edges, 95)), float(np.percentile(true_edges, 95)))
+    error, plain = _distance(ab, true_ab), _distance(constant, true_ab)
+    at_border, inside = (float(error[part].mean() / (plain[part].mean() + _ERROR_FLOOR)) for part in (ring, ~ring))
+    excess = np.subtract(_peaks(_spectrum(ab), PERIODS), _peaks(_spectrum(true_ab), PERIODS))
+    return {
+        "bias_a": float(shift[0]),
+        "bias_b": float(shift[1]),
+        "false_blue_rate": float(_is_blue(ab)[others].mean()) if others.any() else 0.0,
+        "hue_divergence": divergence(hue_histogram(ab), hue_histogram(true_ab)),
+        "border_ratio": (at_border + _SHARE_FLOOR) / (inside + _SHARE_FLOOR),
+        "sharpness_ab": sharpness,
+        "sharpness_error": None if sharpness is None else abs(sharpness - 1.0),
+        "edge_alignment": _correlation(edges, colour_edges),
+        "edge_alignment_truth": _correlation(edges, true_edges),
+        "checkerboard": float(max(0.0, excess.max())),
+    }
+
+
+def sharpness_of_l(lab: Floats, truth: Floats) -> float | None:
+    """`gradient_ratio_l` of `resolution`: how steep the steepest edges are that a network draws itself; 1 as in truth.
+
+    Args:
+        lab: CIELAB with the network's own lightness, H×W×3.
+        truth: the true one.
+    """
+    l, true_l = (values[..., :1].astype(np.float64) for values in (lab, truth))  # noqa: E741
+    return _quotient(_steepest(l), _steepest(true_l))
 
 
 def hue_histogram(ab: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -305,24 +354,34 @@ def _steepest(values: NDArray[np.float64]) -> float:
 
 
 def _alignment(l: NDArray[np.float64], ab: NDArray[np.float64]) -> float:  # noqa: E741
-    one, other = _gradient(l).ravel(), _gradient(ab).ravel()
-    if one.std() < 1e-9 or other.std() < 1e-9:
+    return _correlation(_gradient(l), _gradient(ab))
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    if first.std() < 1e-9 or second.std() < 1e-9:
         return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def _over_usual(spectrum: NDArray[np.float64], row: int, column: int) -> float:
-    """Mean energy within one bin of a place over the median of what lies around; 1 where there is no energy at all."""
+def _peaks(spectrum: NDArray[np.float64], periods: tuple[int, ...]) -> list[float]:
+    """`peak` of each period."""
     height, width = spectrum.shape
     reach = min(_AROUND, height // 8, width // 8)
-    rows = np.arange(row - reach, row + reach + 1) % height
-    columns = np.arange(column - reach, column + reach + 1) % width
-    around = spectrum[np.ix_(rows, columns)]
-    middle = np.zeros(around.shape, np.bool_)
-    middle[reach - 1 : reach + 2, reach - 1 : reach + 2] = True
+    offsets = np.arange(-reach, reach + 1)
+    middle = np.maximum(np.abs(offsets)[:, None], np.abs(offsets)) <= 1
     # What rounding leaves of a flat picture is no structure.
     nothing = 1e-12 * spectrum.size**2
-    return float((around[middle].mean() + nothing) / (np.median(around[~middle]) + nothing))
+    found = []
+    for period in periods:
+        places = [(row, column) for row in range(period) for column in range(period) if row or column]
+        rows, columns = (
+            np.array([round(place[axis] * side / period) for place in places])[:, None] + offsets
+            for axis, side in ((0, height), (1, width))
+        )
+        around = spectrum[rows[:, :, None] % height, columns[:, None, :] % width]
+        ratios = (around[:, middle].mean(axis=1) + nothing) / (np.median(around[:, ~middle], axis=1) + nothing)
+        found.append(float(np.log10(ratios.mean())))
+    return found
 
 
 def _phases(values: NDArray[np.float64], period: int) -> float:

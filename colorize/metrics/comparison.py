@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 #: Metrics of which more is better; of every other one, less is.
-LARGER_IS_BETTER = frozenset({"psnr", "ssim", "psnr_own_l", "ssim_own_l"})
+LARGER_IS_BETTER = frozenset({"psnr", "ssim", "psnr_own_l", "ssim_own_l", "auc", "auc_rebalanced"})
 
 _CHUNK = 2**20
 

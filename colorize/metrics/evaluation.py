@@ -25,7 +25,9 @@ from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
 from colorize.data.statistics import load_statistics, rebalancing_weights
 from colorize.metrics import baselines, quality
+from colorize.metrics.artefacts import of_photo, sharpness_of_l
 from colorize.metrics.colorizers import Predict, network, true_colors
+from colorize.metrics.error_curve import area_under, error_curve, imagenet_weights
 from colorize.metrics.gallery import GALLERY, gallery_ids, write_pictures, write_png
 from colorize.metrics.references import read_references
 from colorize.progress import track
@@ -55,8 +57,21 @@ _MEASURES = (
     "colorfulness_absolute_truth",
     "colorfulness_error",
     "ab_error_rebalanced",
+    "auc",
+    "auc_rebalanced",
+    "bias_a",
+    "bias_b",
+    "false_blue_rate",
+    "hue_divergence",
+    "border_ratio",
+    "sharpness_ab",
+    "sharpness_error",
+    "edge_alignment",
+    "edge_alignment_truth",
+    "checkerboard",
     "psnr_own_l",
     "ssim_own_l",
+    "sharpness_own_l",
 )
 SCHEMA = pa.schema([("id", pa.string()), ("dataset", pa.string()), *((name, pa.float64()) for name in _MEASURES)])
 
@@ -261,8 +276,12 @@ def _measure(
         "colorfulness_absolute_truth": quality.colorfulness_absolute(true_rgb),
         "colorfulness_error": abs(colorfulness - colorfulness_truth),
         "ab_error_rebalanced": quality.ab_error_rebalanced(truth[..., 1:], predicted[..., 1:], weights),
+        "auc": area_under(error_curve(truth[..., 1:], predicted[..., 1:])),
+        "auc_rebalanced": area_under(error_curve(truth[..., 1:], predicted[..., 1:], imagenet_weights(truth[..., 1:]))),
+        **of_photo(predicted, truth),
         "psnr_own_l": None if own_rgb is None else quality.psnr(true_rgb, own_rgb),
         "ssim_own_l": None if own_rgb is None else quality.ssim(true_rgb, own_rgb),
+        "sharpness_own_l": None if own is None else sharpness_of_l(own, truth),
     }
     return measures, rgb
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from colorize.storage import write_bytes
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column of the comparison: `goal` is "less", "more", or "truth" where the true photos' value is the aim."""
+    """A column of a table: `goal` is "less", "more", "zero", "one", or "truth" where the true photos' value is it."""
 
     key: str
     title: str
@@ -49,8 +50,32 @@ METRICS = (
     Metric("colorfulness_difference", "ΔCF", "less", 2, "|mean colourfulness - mean true colourfulness|"),
     Metric("colorfulness", "CF", "truth", 1, "colourfulness after Hasler & Süsstrunk; best is nearest the truth"),
     Metric("colorfulness_absolute", "CF abs", "truth", 1, "the variant with absolute opponents (DDColor, CT2)"),
+    Metric("auc", "AuC", "more", 3, "area under the curve of pixels within 0…150 units of ab, plain"),
+    Metric(
+        "auc_rebalanced", "AuC, rebalanced", "more", 3, "the same, pixels weighed by ImageNet's rarity of their colour"
+    ),
     Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
     Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
+)
+
+ARTEFACTS = (
+    Metric("bias_a", "bias a", "zero", 2, "mean shift towards red (+) or green (-), CIELAB units"),
+    Metric("bias_b", "bias b", "zero", 2, "mean shift towards yellow (+) or blue (-), CIELAB units"),
+    Metric(
+        "false_blue_rate", "false blue", "less", 3, "share of the pixels that are not blue in truth and were painted so"
+    ),
+    Metric(
+        "hue_divergence", "hue divergence", "less", 3, "Jensen-Shannon divergence of the hues, bits, mean over photos"
+    ),
+    Metric(
+        "border_ratio", "border", "one", 2, "ab error of the outer 8 % over the rest, as shares of the mean colour's"
+    ),
+    Metric("sharpness_ab", "sharpness, ab", "one", 2, "steepest edges of colour (95th percentile) over the true ones"),
+    Metric(
+        "edge_alignment", "edge alignment", "truth", 2, "correlation of the edges of colour and lightness: bleeding"
+    ),
+    Metric("checkerboard", "checkerboard", "less", 2, "decades by which the frequencies of strides stick out of ab"),
+    Metric("sharpness_own_l", "sharpness, own L", "one", 2, "the same of the L the network draws itself"),
 )
 
 OUTCOME_TITLES = {
@@ -83,8 +108,9 @@ def render(report: Report, path: Path) -> None:
     page = environment.get_template("index.html.j2").render(
         report=report,
         metrics=_metrics(report),
+        artefacts=_there(report, ARTEFACTS),
         entries=_entries(report),
-        winners={metric.key: _winners(report, metric) for metric in METRICS},
+        winners={metric.key: _winners(report, metric) for metric in (*METRICS, *ARTEFACTS)},
         verdict=verdict_of(report),
         primary=_primary(report),
         truth=_truth(report),
@@ -169,16 +195,20 @@ def _entries(report: Report) -> list[Entry]:
 
 def _metrics(report: Report) -> list[Metric]:
     """Those that some model or baseline has a value for; the primary one first."""
-    there = [metric for metric in METRICS if any(metric.key in entry.summary for entry in _entries(report))]
-    return sorted(there, key=lambda metric: metric.key != report.primary)
+    return sorted(_there(report, METRICS), key=lambda metric: metric.key != report.primary)
+
+
+def _there(report: Report, metrics: Sequence[Metric]) -> list[Metric]:
+    """Those that some model or baseline has a value for."""
+    return [metric for metric in metrics if any(metric.key in entry.summary for entry in _entries(report))]
 
 
 def _truth(report: Report) -> dict[str, float]:
-    """Colourfulness of the true photos, the same for every model."""
+    """Figures of the true photos, the same for every model."""
     summary = next((entry.summary for entry in _entries(report)), {})
     return {
         metric.key: summary[f"{metric.key}_truth"]
-        for metric in METRICS
+        for metric in (*METRICS, *ARTEFACTS)
         if metric.goal == "truth" and f"{metric.key}_truth" in summary
     }
 
@@ -195,8 +225,8 @@ def _winners(report: Report, metric: Metric) -> set[str]:
 
 
 def _badness(metric: Metric, value: float, truth: float) -> float:
-    if metric.goal == "truth":
-        return abs(value - truth)
+    if metric.goal in ("truth", "zero", "one"):
+        return abs(value - {"truth": truth, "zero": 0.0, "one": 1.0}[metric.goal])
     return value if metric.goal == "less" else -value
 
 
@@ -212,7 +242,7 @@ def _intervals(report: Report) -> list[tuple[Entry, float, float, float]]:
 
 def _figures(decision: Decision) -> list[tuple[str, dict[str, Any]]]:
     """What the gate compared, under the titles of the page: the primary metric first, then the guards."""
-    titles = {metric.key: metric.title for metric in METRICS}
+    titles = {metric.key: metric.title for metric in (*METRICS, *ARTEFACTS)}
     compared = ((name, value) for name, value in decision.figures.items() if isinstance(value, dict))
     return [(titles.get(name, name), figure) for name, figure in compared]
 

@@ -246,7 +246,15 @@ class GateSettings(Section):
     )
     min_n: int = Field(100, ge=2, description="photos that both were measured on, at least")
     guards: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: {"colorfulness_error": 2.0, "psnr": 0.5},
+        default_factory=lambda: {
+            "colorfulness_error": 2.0,
+            "psnr": 0.5,
+            "false_blue_rate": 0.03,
+            "hue_divergence": 0.05,
+            "border_ratio": 0.1,
+            "sharpness_error": 0.1,
+            "checkerboard": 0.2,
+        },
         description="by how much each of these figures may be worse at most, at the far end of its interval",
     )
 

@@ -43,7 +43,11 @@ def test_a_perfect_colorizer_scores_perfectly(batch: Batch) -> None:
     assert rows["dataset"].to_pylist() == batch.datasets
     for metric in ("ab_rmse", "ciede2000_mean", "ciede2000_p95", "colorfulness_error", "ab_error_rebalanced"):
         assert rows[metric].to_pylist() == [0.0] * 5
-    assert rows["ssim"].to_pylist() == [1.0] * 5
+    for artefact in ("bias_a", "bias_b", "false_blue_rate", "hue_divergence", "sharpness_error", "checkerboard"):
+        assert rows[artefact].to_pylist() == [0.0] * 5
+    for metric in ("ssim", "auc", "auc_rebalanced", "border_ratio", "sharpness_ab"):
+        assert rows[metric].to_pylist() == [1.0] * 5
+    assert rows["edge_alignment"].equals(rows["edge_alignment_truth"])
     assert rows["psnr_own_l"].null_count == 5
     lightness, _ = lab_from_code(batch.l, batch.ab)
     assert list(kept) == ["photo-3"]
@@ -77,6 +81,7 @@ def test_a_blurred_own_lightness_is_measured_on_the_side(batch: Batch) -> None:
     assert rows["psnr"].to_pylist() == [100.0] * 5
     assert all(value < 30 for value in rows["psnr_own_l"].to_pylist())
     assert all(value < 0.9 for value in rows["ssim_own_l"].to_pylist())
+    assert rows["sharpness_own_l"].to_pylist() == [0.0] * 5
     assert summarise(rows)["psnr_own_l"] < 30
 
 

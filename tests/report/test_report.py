@@ -159,7 +159,7 @@ def test_only_the_champion_of_the_registry_is_marked(report: Report, tmp_path: P
     last = report.models[-1].run
     render(dataclasses.replace(report, champion=last), tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
-    assert text.count('class="crown"') == 1
+    assert text.count('class="crown"') == 2  # in each of the two tables
     row = text[text.index(f'data-value="{report.models[-1].name}"') :]
     assert row.index('class="crown"') < row.index("</th>")
 

@@ -10,8 +10,8 @@ if (reveal) {
 }
 
 // Sorting: each column starts with its better side; a second click turns it round. Cells without a value stay last.
-const table = document.querySelector("#comparison");
-for (const button of table ? table.querySelectorAll("thead button") : []) {
+for (const button of document.querySelectorAll(".sortable thead button")) {
+  const table = button.closest("table");
   button.addEventListener("click", () => {
     const head = button.closest("th");
     const column = head.cellIndex;
