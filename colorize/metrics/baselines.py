@@ -1,12 +1,14 @@
 """Colorizers without learning: what a model has to beat before any of its figures mean something.
 
-`grey` and `mean_color` look at nothing. `histogram_matching` takes its colours from one photo of the training split.
+`grey` and `mean_color` look at nothing. `another_photo` has the right colours in the wrong places: those of some photo
+of the training split, as they lie there. `histogram_matching` takes its colours from a training photo of like lightness.
 `color_by_optimization` stands apart: it is told the true colours of some pixels (`HINT_SHARE`) and spreads them. So it
 says how far hints go, not what an automatic method reaches, and no model is measured by it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +21,11 @@ from colorize.metrics.references import References
 #: Names of the baselines, as the evaluation's folders and the report use them.
 GREY = "grey"
 MEAN_COLOR = "mean_color"
+ANOTHER_PHOTO = "another_photo"
 HISTOGRAM_MATCHING = "histogram_matching"
 COLOR_BY_OPTIMIZATION = "color_by_optimization"
 #: Automatic, as models are.
-NAMES = (GREY, MEAN_COLOR, HISTOGRAM_MATCHING)
+NAMES = (GREY, MEAN_COLOR, ANOTHER_PHOTO, HISTOGRAM_MATCHING)
 #: Told true colours: shown beside the others, never ranked with them.
 GUIDED = (COLOR_BY_OPTIMIZATION,)
 #: Share of a photo's pixels whose true colours the guided ones are told.
@@ -49,6 +52,26 @@ def constant(ab: Sequence[float]) -> Predict:
 
     def predict(lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:  # noqa: ARG001
         return Colors(constant_ab(lightness, ab))
+
+    return predict
+
+
+def another_photo(references: References) -> Predict:
+    """Each photo gets the ab of a reference, pixel by pixel; which one follows from a hash of its lightness.
+
+    The "random" row of Zhang et al. 2016, table 1: as colourful as photos are, and unrelated to what is seen.
+
+    Args:
+        references: the colour photos there are to choose from, of the size of the photos.
+    """
+
+    def predict(lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:  # noqa: ARG001
+        chosen = [
+            int.from_bytes(hashlib.sha256(np.ascontiguousarray(photo).tobytes()).digest()) % len(references.ids)
+            for photo in lightness
+        ]
+        _, ab = lab_from_code(references.l[chosen], references.ab[chosen])
+        return Colors(ab)
 
     return predict
 

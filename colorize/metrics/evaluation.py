@@ -179,7 +179,7 @@ def evaluate_baselines(
     has `hint_share`, the share of pixels whose true colours it was told.
 
     Args:
-        lab: the LAB shards; histogram matching takes its colours from those of the training split.
+        lab: the LAB shards; two baselines take their colours from those of the training split.
         statistics: `statistics.json` of the training split; its mean colour is the second baseline.
         folder: where the baselines' evaluations go.
         settings: batch size and size of the gallery.
@@ -192,11 +192,13 @@ def evaluate_baselines(
     """
     evaluation = _Evaluation(lab, statistics, settings)
     evaluation.write_truth(folder / TRUTH)
+    references = read_references(lab)
     mean_a, mean_b = (float(value) for value in evaluation.statistics.mean_ab)
     automatic = {
         baselines.GREY: baselines.constant((0.0, 0.0)),
         baselines.MEAN_COLOR: baselines.constant((mean_a, mean_b)),
-        baselines.HISTOGRAM_MATCHING: baselines.histogram_matching(read_references(lab)),
+        baselines.ANOTHER_PHOTO: baselines.another_photo(references),
+        baselines.HISTOGRAM_MATCHING: baselines.histogram_matching(references),
     }
     summaries = {name: evaluation.write(name, predict, folder / name) for name, predict in automatic.items()}
     name, guided = baselines.COLOR_BY_OPTIMIZATION, baselines.color_by_optimization()

@@ -177,7 +177,7 @@ def _difference(comparison: Comparison) -> str:
 
 def title(name: str) -> str:
     """What the page calls a model or a baseline; models go by the name one types."""
-    return {"mean_color": "mean colour"}.get(name, name)
+    return {"mean_color": "mean colour", "another_photo": "another photo's"}.get(name, name)
 
 
 def _primary(report: Report) -> Metric:

@@ -235,6 +235,18 @@ def test_of_many_training_photos_those_with_the_smallest_ids_are_references(
     np.testing.assert_array_equal(few.ab, everything.ab[:3])
 
 
+def test_another_photo_has_the_colours_of_some_training_photo_and_always_the_same(data: Path, batch: Batch) -> None:
+    references = read_references(data / "lab")
+    _, known = lab_from_code(references.l, references.ab)
+    lightness, _ = lab_from_code(batch.l, batch.ab)
+    predict = baselines.another_photo(references)
+    found = predict(lightness).ab
+    chosen = [[number for number, ab in enumerate(known) if (ab == photo).all()] for photo in found]
+    assert all(len(numbers) == 1 for numbers in chosen)
+    assert len({numbers[0] for numbers in chosen}) > 1
+    np.testing.assert_array_equal(predict(lightness[3:4]).ab[0], found[3])
+
+
 def test_histogram_matching_gives_a_photo_of_the_training_split_nearly_its_own_colours(data: Path) -> None:
     references = read_references(data / "lab")
     lightness, truth = lab_from_code(references.l, references.ab)

@@ -120,7 +120,7 @@ def test_models_are_ranked_and_held_against_the_best_baseline(report: Report, pr
 
 
 def test_what_is_told_true_colours_is_shown_but_never_ranked(report: Report, page: Path, tmp_path: Path) -> None:
-    assert {entry.name for entry in report.baselines} == {"grey", "mean_color", "histogram_matching"}
+    assert {entry.name for entry in report.baselines} == {"grey", "mean_color", "another_photo", "histogram_matching"}
     assert [(entry.name, entry.hint_share) for entry in report.guided] == [("color_by_optimization", 0.02)]
     text = page.read_text()
     assert "color_by_optimization*" in text
@@ -338,7 +338,7 @@ def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Pa
     seen = json.loads(re.search(r"<title>seen (.*?)</title>", done.stdout).group(1))
     assert seen["direction"] == "descending"
     assert seen["sorted"] == seen["reversed"][::-1]
-    without_learning = ["color_by_optimization", "grey", "histogram_matching", "mean_color"]
+    without_learning = ["another_photo", "color_by_optimization", "grey", "histogram_matching", "mean_color"]
     assert sorted(seen["sorted"]) == [*without_learning, "simple_unet", "unet"]
     assert seen["shown"] == 3
     assert seen["pictures"] == 4
