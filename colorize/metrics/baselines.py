@@ -1,9 +1,9 @@
 """Colorizers without learning: what a model has to beat before any of its figures mean something.
 
 `grey` and `mean_color` look at nothing. `another_photo` has the right colours in the wrong places: those of some photo
-of the training split, as they lie there. `histogram_matching` takes its colours from a training photo of like lightness.
-`color_by_optimization` stands apart: it is told the true colours of some pixels (`HINT_SHARE`) and spreads them. So it
-says how far hints go, not what an automatic method reaches, and no model is measured by it.
+of the training split, as they lie there. `histogram_matching` takes its colours from a training photo whose lightness
+is alike. `color_by_optimization` stands apart: it is told the true colours of some pixels (`HINT_SHARE`) and spreads
+them. So it says how far hints go, not what an automatic method reaches, and no model is measured by it.
 """
 
 from __future__ import annotations
