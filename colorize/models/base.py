@@ -63,10 +63,12 @@ class Predictor(nn.Module):
 
     Attributes:
         variational: draws a latent code.
+        classifies: scores the 313 colours of `colorize.bins`; its predictions have `logits`.
         takes_hints: makes use of `hints`.
     """
 
     variational: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
     takes_hints: ClassVar[bool] = False
 
     def colors(self, l: Tensor, seeds: Sequence[int] | None = None, hints: Hints | None = None) -> Prediction:  # noqa: E741

@@ -123,6 +123,7 @@ class TrainableECCV16(Adapted):
     """`ECCV16` for training. The bins' colours in `model_out` are a table and stay as they are."""
 
     paper = "Zhang et al., ECCV 2016"
+    classifies = True
 
     def __init__(self, settings: ECCV16Settings) -> None:
         network = ECCV16(width=settings.width)

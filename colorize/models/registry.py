@@ -23,17 +23,20 @@ def register(name: str, settings: type[Section]) -> Callable[[Family], Family]:
     return add
 
 
-def names(*, variational: bool | None = None, trained: bool = True) -> list[str]:
+def names(*, variational: bool | None = None, classifies: bool | None = None, trained: bool = True) -> list[str]:
     """Names of all architectures that are trained, or of the methods that are not, sorted.
 
     Args:
         variational: only those that have, or lack, a latent code.
+        classifies: only those that score, or do not score, the 313 colours.
         trained: false for methods that colour without learning.
     """
     return sorted(
         name
         for name, (network, _) in _FAMILIES.items()
-        if variational in (None, network.variational) and network.trained == trained
+        if variational in (None, network.variational)
+        and classifies in (None, network.classifies)
+        and network.trained == trained
     )
 
 

@@ -48,16 +48,20 @@ class Objective:
     """Base of all objectives: `groups` once before training, then `updates` for each batch."""
 
     name: ClassVar[str]
-    variational: ClassVar[bool]
 
     def __init__(self, architecture: str) -> None:
-        fitting = names(variational=self.variational)
+        fitting = self.fitting()
         if architecture not in fitting:
-            other = "regression" if self.variational else "vae"
+            other = "vae" if architecture in names(variational=True) else "regression"
             raise ValueError(
                 f"objective '{self.name}' does not train '{architecture}': it fits {', '.join(fitting)}; "
                 f"for '{architecture}' set objective: {{name: {other}}}"
             )
+
+    @classmethod
+    def fitting(cls) -> list[str]:
+        """Names of the architectures that it trains."""
+        raise NotImplementedError
 
     def groups(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
         """The parameters of each optimizer, by the name that `updates` calls it by."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from colorize.models import names
 from colorize.objectives.base import Objective, PhotoBatch, Update, distance
 from colorize.settings.architectures import RegressionSettings
 
@@ -14,11 +15,15 @@ class Regression(Objective):
     """Squared, absolute or Huber distance; for networks that make their own lightness it counts like a and b."""
 
     name = "regression"
-    variational = False
 
     def __init__(self, settings: RegressionSettings, architecture: str) -> None:
         super().__init__(architecture)
         self.settings = settings
+
+    @classmethod
+    def fitting(cls) -> list[str]:
+        """All without a latent code."""
+        return names(variational=False)
 
     def updates(self, model: nn.Module, batch: PhotoBatch) -> Iterator[Update]:
         """One update; see `Objective.updates`."""

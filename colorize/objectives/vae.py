@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from colorize.models import Latent
+from colorize.models import Latent, names
 from colorize.objectives.base import Objective, PhotoBatch, Update, distance
 from colorize.settings.architectures import VAESettings
 
@@ -19,11 +19,15 @@ class VAE(Objective):
     """
 
     name = "vae"
-    variational = True
 
     def __init__(self, settings: VAESettings, architecture: str) -> None:
         super().__init__(architecture)
         self.settings = settings
+
+    @classmethod
+    def fitting(cls) -> list[str]:
+        """Those with a latent code."""
+        return names(variational=True)
 
     def updates(self, model: nn.Module, batch: PhotoBatch) -> Iterator[Update]:
         """One update; see `Objective.updates`. Without seeds the mean code is used."""

@@ -139,6 +139,20 @@ class RegressionSettings(Section):
     huber_delta: float = Field(10.0, gt=0, description="in CIELAB units: quadratic below, linear above")
 
 
+class ClassificationSettings(Section):
+    """Which of the 313 colours each pixel has, with rare colours counting more (Zhang et al. 2016)."""
+
+    name: Literal["classification"] = "classification"
+    rebalancing: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="λ: 1 counts all colours alike, towards 0 each by how rare it is in training photos",
+    )
+    sigma: float = Field(5.0, gt=0, description="CIELAB units, of the Gaussian that shares a colour out among its bins")
+    neighbours: int = Field(10, ge=1, le=313, description="bins that a colour is shared out among")
+
+
 class VAESettings(Section):
     """Reconstruction plus the Kullback-Leibler divergence of the latent code from a standard normal."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from colorize.settings.architectures import (
+    ClassificationSettings,
     DDColorSettings,
     DeOldifyArtisticSettings,
     DeOldifyStableSettings,
@@ -27,7 +28,7 @@ Layout = Literal["flat", "landscape-image-colorization", "mirflickr25k"]
 Format = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
 Flag = Literal["flat", "grey", "near-grey", "sepia"]
 SCHEMES = ("sample", "file", "https", "kaggle", "s3")
-Objective = Annotated[RegressionSettings | VAESettings, Field(discriminator="name")]
+Objective = Annotated[RegressionSettings | VAESettings | ClassificationSettings, Field(discriminator="name")]
 
 
 class DatasetSettings(Section):
@@ -200,6 +201,12 @@ class VariationalRun(ArchitectureRun[Model], Generic[Model]):
     objective: Objective = VAESettings()
 
 
+class ClassifierRun(ArchitectureRun[Model], Generic[Model]):
+    """The same of an architecture that chooses among the 313 colours."""
+
+    objective: Objective = ClassificationSettings()
+
+
 class ArchitecturesSettings(Section):
     """Which architectures are trained; null or absent leaves one out."""
 
@@ -208,7 +215,7 @@ class ArchitecturesSettings(Section):
     unet_vae_deep: VariationalRun[UNetVAEDeepSettings] | None = None
     unet: ArchitectureRun[UNetSettings] | None = None
     vgg16_decoder: ArchitectureRun[VGG16DecoderSettings] | None = None
-    eccv16: ArchitectureRun[ECCV16Settings] | None = None
+    eccv16: ClassifierRun[ECCV16Settings] | None = None
     siggraph17: ArchitectureRun[SIGGRAPH17Settings] | None = None
     deoldify_artistic: ArchitectureRun[DeOldifyArtisticSettings] | None = None
     deoldify_stable: ArchitectureRun[DeOldifyStableSettings] | None = None

@@ -11,14 +11,21 @@ from typing import Any
 
 from colorize.data.shard_index import read_index
 from colorize.settings import Section, Settings
-from colorize.settings.architectures import RegressionSettings, VAESettings
-from colorize.settings.sections import ArchitecturesSettings, TrainingSettings
+from colorize.settings.sections import ArchitecturesSettings, Objective, TrainingSettings
 from colorize.training import pretrained
 
 _PACKAGE = Path(__file__).parents[1]
 # Patterns of the sources whose text decides weights; a command line and a drawing only show, a check keeps
 # nothing, a copy elsewhere changes nothing.
-_SOURCES = ("models/*.py", "objectives/*.py", "training/*.py", "data/loader.py", "data/shard_file.py")
+_SOURCES = (
+    "bins.py",
+    "models/*.py",
+    "objectives/*.py",
+    "training/*.py",
+    "data/loader.py",
+    "data/shard_file.py",
+    "data/statistics.py",
+)
 _NOT_COUNTED = {"models/stages.py", "training/__main__.py", "training/overfit.py", "training/mirror.py"}
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
@@ -40,7 +47,7 @@ class RunSpecification:
 
     architecture: str
     model: Section
-    objective: RegressionSettings | VAESettings
+    objective: Objective
     training: TrainingSettings
     data_digest: str
     fingerprint: str

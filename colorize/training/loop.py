@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 
 from colorize.data.loader import Batch, Loader
+from colorize.data.prior import histogram_of
 from colorize.models import create, save_model
 from colorize.objectives import create as create_objective
 from colorize.storage import remove_temporaries, write_json
@@ -133,7 +134,7 @@ class _Worker:
         if not self.photos.photos:
             raise ValueError(f"{lab} has no photos in the training split: nothing to train on")
         self.steps = len(self.photos) * settings.epochs
-        self.objective = create_objective(run.objective, run.architecture)
+        self.objective = create_objective(run.objective, run.architecture, partial(histogram_of, lab))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.network = create(run.architecture, run.model)

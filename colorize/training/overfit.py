@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from torch.optim import AdamW
@@ -88,7 +89,7 @@ def overfit(
     Raises:
         ValueError: the objective does not train that architecture.
     """
-    goal = create_objective(objective, architecture)
+    goal = create_objective(objective, architecture, lambda: _histogram(photos))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         network = create(architecture, model)
@@ -118,6 +119,11 @@ def overfit(
                 optimizer.step()
         assert step is not None, f"objective '{goal.name}' yields no update"
         yield step
+
+
+def _histogram(photos: Batch) -> NDArray[np.int64]:
+    codes = (photos.ab[:, 0].astype(np.intp) << 8) | photos.ab[:, 1]
+    return np.bincount(codes.ravel(), minlength=256 * 256).reshape(256, 256)
 
 
 def _ab_rmse(ab: torch.Tensor, batch: PhotoBatch) -> float:

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -76,6 +77,7 @@ class Project:
             ".dvc/",
             "dvc.yaml",
             "requirements.lock",
+            "prefect.yaml",
             ".dvcignore",
             ".gitignore",
         )
@@ -268,3 +270,48 @@ def test_of_two_one_says_who_is_at_work(project: Project, first: object) -> None
     assert code == 1
     assert f"is locked by somebody (process {os.getpid()} on " in output
     assert len(read(project.root / PATH)) == before
+
+
+def test_a_scheduled_run_whose_worker_is_killed_is_made_up_for_by_the_next(project: Project, third: object) -> None:
+    project.set(epochs=30)
+    versions = len(project.registry.list())
+    with project.output.open("wb") as output:
+        schedule = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.schedule", "--cron", "* * * * *"],
+            cwd=project.root,
+            env={**os.environ, "TMPDIR": str(project.temporary)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    known = set(project.root.glob("runs/unet-*"))
+    try:
+
+        def wait(condition: Callable[[], object], seconds: float = 400.0) -> None:
+            deadline = time.monotonic() + seconds
+            while not condition():
+                assert schedule.poll() is None, project.output.read_text()
+                assert time.monotonic() < deadline, project.output.read_text()
+                time.sleep(0.1)
+
+        def epochs() -> list[str]:
+            new = set(project.root.glob("runs/unet-*")) - known
+            return [path.name for run in new for path in run.glob("checkpoints/epoch-*")]
+
+        wait(lambda: any(name >= "epoch-00002" for name in epochs()))
+        (worker,) = [
+            process
+            for process in psutil.Process(schedule.pid).children(recursive=True)
+            if {"prefect", "worker", "start"} <= set(process.cmdline())
+        ]
+        worker.kill()
+        wait(lambda: len(project.registry.list()) > versions)
+        wait(lambda: any(made.version == versions + 1 for made in read(project.root / PATH)))
+    finally:
+        schedule.send_signal(signal.SIGINT)
+        schedule.wait(120)
+    assert "the worker was killed; starting another" in project.output.read_text()
+    (run,) = set(project.root.glob("runs/unet-*")) - known
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records if "validation_loss" in record] == [*range(1, 31)]
+    assert [version.run for version in project.registry.list()].count(run.name) == 1

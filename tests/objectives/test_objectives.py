@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from colorize.models import create as create_model
 from colorize.models.registry import settings_of
 from colorize.objectives import PhotoBatch, create
 from colorize.objectives.vae import divergence
-from colorize.settings.architectures import RegressionSettings, VAESettings
+from colorize.settings.architectures import ClassificationSettings, RegressionSettings, VAESettings
 
 
 class Fixed(nn.Module):
@@ -27,6 +28,10 @@ class Fixed(nn.Module):
         return self.prediction
 
 
+def no_histogram() -> np.ndarray:
+    pytest.fail("these objectives do not ask how common colours are")
+
+
 def photos(l: float, a: float, b: float) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: E741
     ab = torch.tensor([a, b]).reshape(1, 2, 1, 1).expand(2, 2, 4, 4)
     return torch.full((2, 1, 4, 4), l), ab
@@ -34,7 +39,7 @@ def photos(l: float, a: float, b: float) -> tuple[torch.Tensor, torch.Tensor]:  
 
 def loss_of(settings: RegressionSettings | VAESettings, architecture: str, prediction: Prediction) -> float:
     batch = PhotoBatch(*photos(50.0, 0.0, 0.0))
-    (update,) = create(settings, architecture).updates(Fixed(prediction), batch)
+    (update,) = create(settings, architecture, no_histogram).updates(Fixed(prediction), batch)
     assert update.group == "model"
     assert update.prediction is prediction
     return update.loss.item()
@@ -90,11 +95,16 @@ def test_vae_adds_the_weighted_divergence() -> None:
             "unet_vae",
             "'regression' does not train 'unet_vae': it fits .*simple_unet, unet, vgg16_decoder; .*vae",
         ),
+        (
+            ClassificationSettings(),
+            "unet",
+            "objective 'classification' does not train 'unet': it fits eccv16; .*name: regression",
+        ),
     ],
 )
 def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        create(settings, architecture)
+        create(settings, architecture, no_histogram)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +113,9 @@ def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture
 def test_the_loss_of_a_batch_is_the_mean_over_its_photos(architecture: str, values: dict[str, float]) -> None:
     torch.manual_seed(0)
     model = create_model(architecture, settings_of(architecture, values))
-    objective = create(VAESettings() if architecture == "unet_vae" else RegressionSettings(), architecture)
+    objective = create(
+        VAESettings() if architecture == "unet_vae" else RegressionSettings(), architecture, no_histogram
+    )
     l, ab = torch.rand(3, 1, 24, 24) * 100, torch.randn(3, 2, 24, 24) * 20  # noqa: E741
 
     def loss(start: int, stop: int) -> torch.Tensor:

@@ -126,6 +126,7 @@ def test_identity_costs_no_torch_and_counts_all_code_that_training_runs() -> Non
         "data/execution.py",
         "data/manifest.py",
         "data/on_disk_sort.py",
+        "data/prior.py",
         "data/recent.py",
         "data/shard_index.py",
         "data/shard_plan.py",
