@@ -127,7 +127,7 @@ def test_models_are_registered_and_the_better_one_is_champion(project: Path, fir
     from colorize.registry import Registry
 
     versions = Registry(load_settings(project / "params.yaml").registry, project).list()
-    assert [version.architecture for version in versions] == ["simple_unet", "unet"]
+    assert sorted(version.architecture for version in versions) == ["simple_unet", "unet"]
     best = min(versions, key=lambda version: version.metrics["ab_error_rebalanced"])
     assert set(best.aliases) == {"champion", f"champion-{best.architecture}"}
     index = json.loads((project / "data/lab/index.json").read_text())
