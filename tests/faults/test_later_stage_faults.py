@@ -117,6 +117,22 @@ def put_in_place(stage: str, source: Path, project: Path) -> None:
 def killed_after(process: subprocess.Popen[str], seconds: float) -> bool:
     """Kill a stage, see to it that everything it started ends, and say whether it was still at work."""
     time.sleep(seconds)
+    return killed(process)
+
+
+def killed_at_shard(process: subprocess.Popen[str], lab: Path, number: int) -> bool:
+    """The same, as soon as the stage has written so many shards."""
+    began = time.time()
+    while process.poll() is None:
+        with suppress(FileNotFoundError):
+            if sum(path.stat().st_mtime > began for path in lab.rglob("part-*.parquet")) >= number:
+                break
+        time.sleep(0.002)
+    return killed(process)
+
+
+def killed(process: subprocess.Popen[str]) -> bool:
+    """Kill a stage now, see to it that everything it started ends, and say whether it was still at work."""
     everyone: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
         everyone = psutil.Process(process.pid).children(recursive=True)
@@ -178,7 +194,10 @@ def test_killed_at_seeded_moments(stage: str, before: str, points: int, projects
         put_in_place(stage, source, project)
         old = contents(project, stage)
         process = start(project, stage, workers=workers)
-        if killed_after(process, whole[workers] * choice.uniform(0.3, 1.0)):
+        if stage == "shard" and number % 4:
+            # Of what it does, only a moment is writing.
+            at_work += killed_at_shard(process, project / "data" / "lab", choice.randint(1, 4))
+        elif killed_after(process, whole[workers] * choice.uniform(0.3, 1.0)):
             at_work += 1
         else:
             whole[workers] *= 0.8  # the machine has less to do than when the time was taken
