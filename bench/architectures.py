@@ -122,7 +122,8 @@ def measure(name: str, settings: Settings, model: Section, device: torch.device)
     found["gflop"] = operations(name, model)
     peak = Peak(device)
     run = settings.architectures.chosen()[name]
-    steps = overfit(name, model, run.objective, settings.training_of(name), batch, device=device)
+    training = settings.training_of(name)
+    steps = overfit(name, model, run.objective, training, batch, device=device, published=lambda _: {})
     found["train"] = rate(lambda: next(steps), len(batch.ids), device)
     found["train_mib"] = peak.read(before)
     return found

@@ -199,7 +199,7 @@ def supply(specification: RunSpecification, lab: str, folder: Path, storage: str
     here = Path(lab).absolute()
     if storage is None:
         return str(here)
-    if (name := pretrained.wanted(specification.model)) is not None:
+    for name in specification.published:
         Mirror(storage, specification.name).push_weights(folder.parent.parent / pretrained.FOLDER / name)
     if str(here).startswith(f"{storage.rstrip('/')}/"):
         return str(here)  # a version that is there already
@@ -265,7 +265,7 @@ def _train(specification: RunSpecification, config: dict[str, Any], folder: Path
     weights = None
     keep: Callable[[Path], None] | None = None
     if mirror:
-        weights = mirror.fetch_weights(pretrained.wanted(specification.model), folder / pretrained.FOLDER)
+        weights = mirror.fetch_weights(list(specification.published), folder / pretrained.FOLDER)
         keep = mirror.push if rank == 0 else partial(mirror.push_logs, name=f"workers/rank-{rank}.log")
     gauges = Gauges(specification.name, specification.architecture, rank, specification.training.batch_size)
     train(

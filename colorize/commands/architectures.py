@@ -121,8 +121,8 @@ def _head(network: Colorization) -> str:
 
 def _default_objective(name: str) -> str:
     """Name of the objective that an architecture has where params.yaml names none."""
+    from colorize.settings.objectives import title
     from colorize.settings.sections import ArchitecturesSettings
 
     run = ArchitecturesSettings.model_fields[name].annotation.__args__[0]  # type: ignore[union-attr]
-    objective: str = run.model_fields["objective"].default.name
-    return objective
+    return title(run.model_fields["objective"].default)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,8 @@ def overfit(
 
 def _learns(settings: Settings, name: str, root: Path, *, bound: float, steps: int, device: str | None) -> bool:
     """Train until the bound or the last step; says how it ends."""
+    from colorize.settings.objectives import title
+    from colorize.training import pretrained
     from colorize.training.overfit import drawn_photos, grey_error, overfit, photos_of
     from colorize.training.precision import choose_device
 
@@ -70,11 +73,17 @@ def _learns(settings: Settings, name: str, root: Path, *, bound: float, steps: i
     grey = grey_error(photos)
     print(
         f"{name}: {len(photos.ids)} photos of {lab if sharded else 'the embedded sample'}, "
-        f"objective {run.objective.name}; left grey, ab RMSE is {grey:.2f}; to reach: {bound * grey:.2f} "
+        f"objective {title(run.objective)}; left grey, ab RMSE is {grey:.2f}; to reach: {bound * grey:.2f} "
         f"({bound:.0%}) within {steps} steps"
     )
     training = settings.training_of(name)
-    course = overfit(name, run.model, run.objective, training, photos, device=choose_device(device))
+    weights = root / pretrained.FOLDER
+    published = partial(
+        pretrained.read, weights, pretrained.digests(weights, pretrained.wanted(run.model, run.objective))
+    )
+    course = overfit(
+        name, run.model, run.objective, training, photos, device=choose_device(device), published=published
+    )
     with _Live(name, steps) as show:
         for step in islice(course, steps):
             show(step)

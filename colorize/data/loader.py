@@ -1,9 +1,8 @@
 """Batches of LAB photos for training and evaluation: the same global batches for any number of workers.
 
-The order of an epoch is a pure function of (seed, epoch) and of how many photos each row group has. Row groups are
-shuffled over all shards and datasets; then the photos of each window of 32 shuffled row groups are shuffled together.
-So a batch mixes up to 32 places of the data, and reading touches only 32 row groups at a time. With the default row
-group a window holds 2,048 photos: only where the shards are compressed are their pixels held in memory.
+`colorize.data.epochs` says which photos an epoch has, and in which order. Reading touches a window of 32 row groups at
+a time. With the default row group a window holds 2,048 photos: only where the shards are compressed are their pixels
+held in memory.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from colorize.data.epochs import WINDOW, epoch_order, mirrored, natural_order
 from colorize.data.recent import Recent
 from colorize.data.shard_file import RowGroup, Shard
 from colorize.data.shard_index import read_index, remote_address
@@ -28,7 +28,6 @@ from colorize.data.splits import SPLITS
 if TYPE_CHECKING:
     from colorize.data.remote_shard import RemoteShard
 
-WINDOW = 32  # row groups that are shuffled together and read at a time
 _AHEAD = 3  # batches prepared before they are asked for
 _REQUESTS = 16  # row groups fetched from an object store at a time
 
@@ -50,40 +49,6 @@ class Batch:
     ab: NDArray[np.uint8]
 
 
-def epoch_order(row_groups: Sequence[int], seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of an epoch.
-
-    Args:
-        row_groups: number of photos in each row group.
-        seed: of the run.
-        epoch: from 0.
-
-    Returns:
-        int64, photos×2: number of the row group, and row in it; every photo once.
-    """
-    natural = natural_order(row_groups)
-    place = np.empty(len(row_groups), np.int64)  # of each row group among the shuffled ones
-    place[np.argsort(_hash(np.arange(len(row_groups)), seed, epoch, "row groups"), kind="stable")] = np.arange(
-        len(row_groups)
-    )
-    window = place[natural[:, 0]] // WINDOW
-    return natural[np.lexsort((_hash(np.arange(len(natural)), seed, epoch, "photos"), window))]
-
-
-def natural_order(row_groups: Sequence[int]) -> NDArray[np.int64]:
-    """The order in which the photos lie in the shards, in the form of `epoch_order`."""
-    sizes = np.asarray(row_groups, np.int64)
-    groups = np.repeat(np.arange(len(sizes)), sizes)
-    rows = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.stack([groups, rows], axis=1).astype(np.int64)
-
-
-def mirrored(ids: Sequence[str], seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Which photos are mirrored left to right in an epoch: half of them, by a hash of (seed, epoch, id)."""
-    numbers = np.array([int(identity[:16], 16) for identity in ids], np.uint64)
-    return (_hash(numbers, seed, epoch, "mirror") >> np.uint64(63)).astype(np.bool_)
-
-
 class Loader:
     """One worker's share of the batches of a split.
 
@@ -97,11 +62,15 @@ class Loader:
         shuffle: otherwise photos come as they lie in the shards.
         flip: mirror half of the photos, others in every epoch.
         drop_last: leave out the last global batch if it is not full.
+        photos_per_epoch: photos in an epoch at most; the next one goes on with others. None: all.
+        balance: take equally many photos from every dataset: those of a small one come several times in an epoch, and
+            a large one goes on with others in the next.
         workers: threads that prepare batches before they are asked for; 0 prepares each when it is asked for. Order
             and bytes do not depend on it.
 
     Attributes:
         photos: number of photos of the split.
+        epoch_photos: number of photos of an epoch, a photo counted as often as it comes.
         size: height and width of the photos, pixels.
 
     Raises:
@@ -120,6 +89,8 @@ class Loader:
         shuffle: bool = True,
         flip: bool = False,
         drop_last: bool = False,
+        photos_per_epoch: int | None = None,
+        balance: bool = False,
         workers: int = 1,
     ) -> None:
         if split not in SPLITS:
@@ -130,6 +101,10 @@ class Loader:
             raise ValueError(f"rank is {rank}: expected 0 to {world_size - 1} for world_size {world_size}")
         if workers < 0:
             raise ValueError(f"workers is {workers}: expected at least 0")
+        if photos_per_epoch is not None and photos_per_epoch < 1:
+            raise ValueError(f"photos_per_epoch is {photos_per_epoch}: expected at least 1, or None for all")
+        if not shuffle and (balance or photos_per_epoch is not None):
+            raise ValueError("shuffle is False: photos_per_epoch and balance choose at random; leave them out")
         index = read_index(lab)
         address = remote_address(lab)
         shards = [entry for entry in index["shards"] if entry["split"] == split]
@@ -141,13 +116,15 @@ class Loader:
         self._row_groups = [rows for entry in shards for rows in entry["row_groups"]]
         self._shape = (int(index["height"]), int(index["width"]))
         self.photos: int = sum(self._row_groups)
+        self.epoch_photos = self.photos if photos_per_epoch is None else min(photos_per_epoch, self.photos)
+        self._balance = balance
         self.size = self._shape[0]
         self._batch_size, self._seed, self._rank, self._world_size = batch_size, seed, rank, world_size
         self._shuffle, self._flip, self._drop_last, self._workers = shuffle, flip, drop_last, workers
 
     def __len__(self) -> int:
         """Global batches in an epoch."""
-        full, rest = divmod(self.photos, self._batch_size)
+        full, rest = divmod(self.epoch_photos, self._batch_size)
         return full if self._drop_last or not rest else full + 1
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -168,7 +145,7 @@ class Loader:
         return self._batches(epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        order = epoch_order(self._row_groups, self._seed, epoch) if self._shuffle else natural_order(self._row_groups)
+        order = self._order(epoch)
         reader = _Reader(self._groups, self._shape)
         slices = (
             self._slice(order[number * self._batch_size : (number + 1) * self._batch_size])
@@ -189,6 +166,12 @@ class Loader:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if not self._shuffle:
+            return natural_order(self._row_groups)
+        datasets = [place.dataset for place in self._groups] if self._balance else None
+        return epoch_order(self._row_groups, self._seed, epoch, photos=self.epoch_photos, datasets=datasets)
 
     def _slice(self, batch: NDArray[np.int64]) -> NDArray[np.int64]:
         begin, end = (len(batch) * rank // self._world_size for rank in (self._rank, self._rank + 1))
@@ -266,21 +249,3 @@ def _copy_mirrored(target: NDArray[np.uint8], source: NDArray[np.uint8]) -> None
     words = target.view(np.uint64)
     np.copyto(words, source.view(np.uint64)[..., ::-1])
     words.byteswap(inplace=True)
-
-
-def _hash(numbers: NDArray[np.int64] | NDArray[np.uint64], seed: int, epoch: int, purpose: str) -> NDArray[np.uint64]:
-    """64 well-mixed bits of each number, keyed: integer arithmetic alone, so that no library's version changes it.
-
-    SplitMix64's finalizer (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-    """
-    key = _mix(np.array([seed], np.uint64))
-    for part in (epoch, *purpose.encode()):
-        key = _mix(key + np.uint64(part))
-    return _mix(numbers.astype(np.uint64) ^ key)
-
-
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

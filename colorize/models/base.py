@@ -137,6 +137,10 @@ class Colorization(Predictor):
         """See `Predictor.colors`."""
         return self.colors(l, seeds)
 
+    def encoder_part(self) -> nn.Module | None:
+        """The part that may begin with published weights, and then learn later or more slowly; None: there is none."""
+        return None
+
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:  # noqa: ARG002
         """Put published weights into the encoder, before training: `pretrained` of the settings names them.
 

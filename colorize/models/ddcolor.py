@@ -113,21 +113,26 @@ def _built(depths: Sequence[int], channels: Sequence[int], settings: DDColorSett
     )
 
 
-@register("ddcolor_tiny", DDColorSettings)
-class DDColorTiny(Adapted):
-    """DDColor with ConvNeXt-T."""
-
+class _Trainable(Adapted):
     paper = "Kang et al., ICCV 2023"
+    network: DDColor
+
+    def encoder_part(self) -> nn.Module | None:
+        """See `Colorization.encoder_part`: the ConvNeXt."""
+        return self.network.encoder
+
+
+@register("ddcolor_tiny", DDColorSettings)
+class DDColorTiny(_Trainable):
+    """DDColor with ConvNeXt-T."""
 
     def __init__(self, settings: DDColorSettings) -> None:
         super().__init__(_built(TINY_DEPTHS, TINY_CHANNELS, settings))
 
 
 @register("ddcolor_large", DDColorSettings)
-class DDColorLarge(Adapted):
+class DDColorLarge(_Trainable):
     """DDColor with ConvNeXt-L."""
-
-    paper = "Kang et al., ICCV 2023"
 
     def __init__(self, settings: DDColorSettings) -> None:
         super().__init__(_built(LARGE_DEPTHS, LARGE_CHANNELS, settings))

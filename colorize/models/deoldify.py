@@ -186,6 +186,10 @@ class _DeOldify(Adapted):
     paper = "Antic, DeOldify (github.com/jantic/DeOldify, 2018)"
     network: Generator
 
+    def encoder_part(self) -> nn.Module | None:
+        """See `Colorization.encoder_part`: the ResNet."""
+        return self.network.layers["0"]
+
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a published ResNet by torchvision's names; see `Colorization.begin_with`."""
         numbered = {}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from colorize.models.base import AB_SCALE, LIGHTNESS_CENTER, Colorization, Hints, Prediction, normalised
 from colorize.models.blocks import at_least, resize, scaled, upsampler
-from colorize.models.lab import rgb_to_lab
+from colorize.models.lab import ab_of_output, rgb_to_lab
 from colorize.models.registry import register
 from colorize.settings.architectures import SimpleUNetSettings
 
@@ -42,7 +42,8 @@ class SimpleUNet(Colorization):
     - `output`: `lab`, three channels L, a, b; the lightness is 50 + 110 x channel 0, ab 110 x channels 1 and 2, so
       that one unit of output is the same distance in CIELAB in all three. `rgb`, sRGB as logistic functions of three
       channels, converted to CIELAB. In both `Prediction.l` is this own lightness (and blurred: that is the study's
-      loss of resolution). `ab`, two channels, and no lightness of its own.
+      loss of resolution). `ab`, two channels, and no lightness of its own. `oklab` and `yuv`, likewise two channels:
+      the chroma of that space, which the photo's own lightness completes (`ab_of_output`).
     """
 
     paper = '"Enhancing Image Colorization Architectures", the study'
@@ -72,7 +73,7 @@ class SimpleUNet(Colorization):
         )
         self.decoder1 = nn.Sequential(convolution(first, last), upsampler(settings.upsampler, last))
         self.decoder2 = nn.Sequential(convolution(last, last), upsampler(settings.upsampler, last))
-        self.final = nn.Conv2d(last, 2 if settings.output == "ab" else 3, 1)
+        self.final = nn.Conv2d(last, 3 if settings.output in ("rgb", "lab") else 2, 1)
         # Last, so that no other layer draws other first weights. Without bias: the sum's other part has one already.
         self.skip1 = nn.Conv2d(first, last, 1, bias=False) if settings.skips else None
         self.skip2 = nn.Conv2d(second, first, 1, bias=False) if settings.skips else None
@@ -84,13 +85,13 @@ class SimpleUNet(Colorization):
         decoded = self.decoder1(_joined(self.middle(encoded2), self.skip2, encoded2))
         decoded = self.decoder2(_joined(decoded, self.skip1, encoded1))
         output = resize(self.final(decoded), (l.shape[-2], l.shape[-1]))
-        if self.output == "ab":
-            return Prediction(ab=AB_SCALE * output)
         if self.output == "rgb":
             lab = rgb_to_lab(torch.sigmoid(output))
             return Prediction(ab=lab[:, 1:], l=lab[:, :1])
-        lab = AB_SCALE * output
-        return Prediction(ab=lab[:, 1:], l=LIGHTNESS_CENTER + lab[:, :1])
+        if self.output == "lab":
+            lab = AB_SCALE * output
+            return Prediction(ab=lab[:, 1:], l=LIGHTNESS_CENTER + lab[:, :1])
+        return Prediction(ab=ab_of_output(output, l, self.output))
 
 
 def _joined(decoded: Tensor, connection: nn.Module | None, encoded: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colorize.models.base import AB_SCALE, Colorization, Hints, Prediction, normalised
+from colorize.models.base import Colorization, Hints, Prediction, normalised
 from colorize.models.blocks import imagenet_grey, with_border
+from colorize.models.lab import ab_of_output
 from colorize.models.registry import register
 from colorize.models.resnet import ResNetEncoder
 from colorize.models.vgg import VGGEncoder
@@ -84,12 +85,17 @@ class UNet(Colorization):
     encoder has the decoder's channels. Any other encoder is a published one with channels of its own, cut off after its
     first `depth` halvings, of five; its maps reach the decoder by the skip connections. At full size VGG-16 has a map,
     too; a ResNet begins with a halving, so there the plain encoder's first convolution stands beside it.
+
+    `output` is the space whose two channels of chroma the network makes: CIELAB's ab, or Oklab's or YUV's, which the
+    photo's own lightness completes before they become ab (`ab_of_output`). The layers and their first weights are the
+    same for all.
     """
 
     paper = "after Ronneberger et al., MICCAI 2015"
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()
+        self.output = settings.output
         widths = [settings.channels * 2**level for level in range(settings.depth + 1)]
         encoded = widths
         self.multiple = 2**settings.depth
@@ -114,6 +120,10 @@ class UNet(Colorization):
         )
         self.final = nn.Conv2d(widths[0], 2, 1)
 
+    def encoder_part(self) -> nn.Module | None:
+        """See `Colorization.encoder_part`: a published encoder, not the plain one."""
+        return self.encoder
+
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
         """See `Colorization.begin_with`: a ResNet or VGG-16 by torchvision's names, of the kind of `encoder`."""
         if self.encoder is None:
@@ -131,7 +141,8 @@ class UNet(Colorization):
         ):
             enlarged = functional.interpolate(reducer(features), scale_factor=2, mode="bilinear", align_corners=False)
             features = decoder(torch.cat([enlarged, skip], dim=1))
-        return Prediction(ab=AB_SCALE * self.final(features)[:, :, :height, :width])
+        output = self.final(features)[:, :, :height, :width]
+        return Prediction(ab=ab_of_output(output, l, self.output))
 
     def _encoded(self, l: Tensor) -> list[Tensor]:  # noqa: E741
         """The maps of all levels, full size first."""

@@ -62,6 +62,10 @@ class VGG16Decoder(Colorization):
             self.encoder.eval()
         return self
 
+    def encoder_part(self) -> nn.Module | None:
+        """See `Colorization.encoder_part`; a frozen encoder never learns."""
+        return None if self.frozen else self.encoder
+
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
         """See `Colorization.begin_with`: a VGG-16 by torchvision's names."""
         self.encoder.begin_with(weights)

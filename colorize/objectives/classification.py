@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize.bins import ab_bins
 from colorize.data.statistics import weights_of_prior
-from colorize.models import names
-from colorize.objectives.base import Objective, PhotoBatch, Update
-from colorize.settings.architectures import ClassificationSettings
+from colorize.models import Prediction, names
+from colorize.objectives.base import PhotoBatch, Term, TrainingData
+from colorize.settings.objectives import ClassificationSettings
 
 _GREY = 5.0  # CIELAB units: a photo all of whose a and b are within it teaches no colour
 
 
-class Classification(Objective):
+class Classification(Term):
     """Cross-entropy with soft targets, weighted by class.
 
     Zhang et al., "Colorful Image Colorization" (ECCV 2016), section 2. Each pixel that the scores speak of is shared
@@ -29,14 +27,12 @@ class Classification(Objective):
     """
 
     name = "classification"
+    compares = True
 
-    def __init__(
-        self, settings: ClassificationSettings, architecture: str, histogram: Callable[[], NDArray[np.int64]]
-    ) -> None:
-        super().__init__(architecture)
+    def __init__(self, settings: ClassificationSettings, data: TrainingData) -> None:
         self.settings = settings
         self.centers = torch.from_numpy(ab_bins())
-        prior = prior_of(histogram(), self.centers, settings.neighbours, settings.sigma)
+        prior = prior_of(data.histogram(), self.centers, settings.neighbours, settings.sigma)
         self.weights = torch.from_numpy(weights_of_prior(prior, settings.rebalancing)).float()
 
     @classmethod
@@ -44,19 +40,20 @@ class Classification(Objective):
         """Those that score the 313 colours."""
         return names(classifies=True)
 
-    def updates(self, model: nn.Module, batch: PhotoBatch) -> Iterator[Update]:
-        """One update; see `Objective.updates`."""
-        prediction = model(batch.l)
+    def loss(self, prediction: Prediction, batch: PhotoBatch) -> Tensor:
+        """See the class."""
         assert prediction.logits is not None, "a network that classifies has logits"
         scores = prediction.logits.float().movedim(1, -1)  # N x h x w x bins
         step = -(-batch.ab.shape[-2] // scores.shape[1])  # the scores speak of every so-manieth pixel
         truth = batch.ab[:, :, ::step, ::step].movedim(1, -1)
-        centers, weights = self.centers.to(scores.device), self.weights.to(scores.device)
-        bins, shares = soft_encode(truth, centers, self.settings.neighbours, self.settings.sigma)
+        bins, shares = soft_encode(truth, self.centers, self.settings.neighbours, self.settings.sigma)
         entropy = -(shares * torch.log_softmax(scores, dim=-1).gather(-1, bins)).sum(dim=-1)
         coloured = (batch.ab.abs().amax(dim=(1, 2, 3)) > _GREY).float()
-        loss = (entropy * weights[bins[..., 0]]).mean(dim=(1, 2)) * coloured
-        yield Update("model", loss.mean(), prediction)
+        return ((entropy * self.weights[bins[..., 0]]).mean(dim=(1, 2)) * coloured).mean()
+
+    def to(self, device: torch.device) -> None:
+        """See `Term.to`."""
+        self.centers, self.weights = self.centers.to(device), self.weights.to(device)
 
 
 def soft_encode(ab: Tensor, centers: Tensor, neighbours: int, sigma: float) -> tuple[Tensor, Tensor]:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import torch
+from torch import Tensor
 
-from torch import nn
+from colorize.models import Prediction, names
+from colorize.objectives.base import PhotoBatch, Term, TrainingData
+from colorize.objectives.distance import Distance
+from colorize.settings.objectives import RegressionSettings
 
-from colorize.models import names
-from colorize.objectives.base import Objective, PhotoBatch, Update, distance
-from colorize.settings.architectures import RegressionSettings
 
-
-class Regression(Objective):
+class Regression(Term):
     """Squared, absolute or Huber distance; for networks that make their own lightness it counts like a and b."""
 
     name = "regression"
+    compares = True
 
-    def __init__(self, settings: RegressionSettings, architecture: str) -> None:
-        super().__init__(architecture)
-        self.settings = settings
+    def __init__(self, settings: RegressionSettings, data: TrainingData) -> None:
+        self.distance = Distance(settings, data.histogram)
 
     @classmethod
     def fitting(cls) -> list[str]:
         """All without a latent code."""
         return names(variational=False)
 
-    def updates(self, model: nn.Module, batch: PhotoBatch) -> Iterator[Update]:
-        """One update; see `Objective.updates`."""
-        prediction = model(batch.l)
-        yield Update("model", distance(prediction, batch, self.settings), prediction)
+    def loss(self, prediction: Prediction, batch: PhotoBatch) -> Tensor:
+        """See `Distance`."""
+        return self.distance(prediction, batch)
+
+    def to(self, device: torch.device) -> None:
+        """See `Term.to`."""
+        self.distance.to(device)

@@ -97,7 +97,7 @@ def model_card(
         size=model.get("size", "?"),
         training=f"{done['epochs']} epochs, {done['steps']} steps, {done['seconds']:.0f} s on {done['device']}: "
         + _listed(specification["training"]),
-        objective=_listed(specification["objective"]),
+        objective="; ".join(_listed(term) for term in specification["objective"]),
         network=_listed(specification["model"]),
         photos="".join(f"- {split}: {count} photos\n" for split, count in photos.items()),
         data_digest=specification["data_digest"],

@@ -25,7 +25,9 @@ class SimpleUNetSettings(Section):
     upsampler: Upsampler = Field("transposed-k3", description="transposed-k3 as published: the checkerboard")
     padding: Literal["none", "zeros", "reflect"] = Field("none", description="none as published: the weak corners")
     skips: bool = Field(False, description="false as published: the lost resolution")
-    output: Literal["rgb", "lab", "ab"] = Field("lab", description="ab keeps the photo's own lightness")
+    output: Literal["rgb", "lab", "ab", "oklab", "yuv"] = Field(
+        "lab", description="ab, oklab and yuv make two channels of that space and keep the photo's own lightness"
+    )
 
 
 class UNetVAESettings(Section):
@@ -50,6 +52,9 @@ class UNetSettings(Section):
     padding: Literal["reflect", "zeros"] = Field("reflect", description="all but a published encoder's own")
     encoder_width: Width = 1.0
     pretrained: Pretrained = None
+    output: Literal["ab", "oklab", "yuv"] = Field(
+        "ab", description="the space whose two channels of chroma it makes; the photo's own lightness is kept"
+    )
 
     @model_validator(mode="after")
     def _published_encoders_have_five_halvings(self) -> UNetSettings:
@@ -129,34 +134,3 @@ class ColorByOptimizationSettings(Section):
     """Levin, Lischinski and Weiss, "Colorization using Optimization" (SIGGRAPH 2004): no learning, needs hints."""
 
     window: Literal[3, 5, 7, 9] = Field(3, description="pixels, side of the window in which neighbours lie")
-
-
-class RegressionSettings(Section):
-    """Distance between predicted and true colour: squared, absolute or Huber."""
-
-    name: Literal["regression"] = "regression"
-    loss: Literal["mse", "l1", "huber"] = "huber"
-    huber_delta: float = Field(10.0, gt=0, description="in CIELAB units: quadratic below, linear above")
-
-
-class ClassificationSettings(Section):
-    """Which of the 313 colours each pixel has, with rare colours counting more (Zhang et al. 2016)."""
-
-    name: Literal["classification"] = "classification"
-    rebalancing: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="λ: 1 counts all colours alike, towards 0 each by how rare it is in training photos",
-    )
-    sigma: float = Field(5.0, gt=0, description="CIELAB units, of the Gaussian that shares a colour out among its bins")
-    neighbours: int = Field(10, ge=1, le=313, description="bins that a colour is shared out among")
-
-
-class VAESettings(Section):
-    """Reconstruction plus the Kullback-Leibler divergence of the latent code from a standard normal."""
-
-    name: Literal["vae"] = "vae"
-    loss: Literal["mse", "l1", "huber"] = "mse"
-    huber_delta: float = Field(10.0, gt=0, description="in CIELAB units: quadratic below, linear above")
-    kl_weight: float = Field(1e-3, ge=0, description="weight of the divergence per latent element")

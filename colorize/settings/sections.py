@@ -7,28 +7,25 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from colorize.settings.architectures import (
-    ClassificationSettings,
     DDColorSettings,
     DeOldifyArtisticSettings,
     DeOldifyStableSettings,
     ECCV16Settings,
     Pix2PixSettings,
-    RegressionSettings,
     SIGGRAPH17Settings,
     SimpleUNetSettings,
     UNetSettings,
     UNetVAEDeepSettings,
     UNetVAESettings,
-    VAESettings,
     VGG16DecoderSettings,
 )
 from colorize.settings.base import Section
+from colorize.settings.objectives import ClassificationSettings, Objective, RegressionSettings, VAESettings
 
 Layout = Literal["flat", "landscape-image-colorization", "mirflickr25k"]
 Format = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
 Flag = Literal["flat", "grey", "near-grey", "sepia"]
 SCHEMES = ("sample", "file", "https", "kaggle", "s3")
-Objective = Annotated[RegressionSettings | VAESettings | ClassificationSettings, Field(discriminator="name")]
 
 
 class DatasetSettings(Section):
@@ -140,15 +137,52 @@ class TrainingSettings(Section):
 
     seed: int = Field(1, ge=0)
     epochs: int = Field(8, ge=1)
+    photos_per_epoch: int | None = Field(
+        None, ge=1, description="photos in an epoch at most, others in each; null: the whole training split"
+    )
     batch_size: int = Field(16, ge=1, description="photos per optimizer step, over all workers")
+    accumulate: int = Field(
+        1, ge=1, description="parts that a worker cuts its photos of a step into: less memory, the same step"
+    )
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_steps: int = Field(50, ge=0, description="linear warm-up, then a cosine to zero")
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    encoder_rate: float = Field(1.0, gt=0, description="the encoder's learning rate over that of the rest")
+    frozen_epochs: int = Field(0, ge=0, description="epochs at the beginning in which the encoder does not change")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay of a moving average of the weights, which is then the model; 0: none"
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="epochs without a better early_stop figure after which training ends with the best; null: never",
+    )
+    early_stop: Literal["validation_loss", "validation_ab_rmse", "validation_color_divergence"] = Field(
+        "validation_loss", description="what early stopping looks at; smaller is better"
+    )
+    sizes: dict[int, int] = Field(
+        default_factory=dict, description="pixels: epochs, smallest first, at the beginning; afterwards the shards' own"
+    )
     flip: bool = Field(True, description="mirror half of the photos at random, by (seed, epoch, id)")
+    crop: float = Field(
+        1.0, gt=0, le=1, description="smallest side of a random part that is enlarged to the whole; 1: none"
+    )
+    lighting: float = Field(
+        0.0, ge=0, lt=1, description="how much L is made lighter or darker at random; a and b stay; 0: none"
+    )
+    balance: bool = Field(False, description="every dataset equally often, whatever its number of photos")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on GPUs that have it")
+    compile: bool = Field(False, description="torch.compile the network: minutes at the start, faster steps")
     checkpoint_every: int = Field(1, ge=1, description="epochs between checkpoints")
     keep_checkpoints: int = Field(2, ge=1)
+
+    @field_validator("sizes")
+    @classmethod
+    def _grow(cls, value: dict[int, int]) -> dict[int, int]:
+        if list(value) != sorted(value) or any(pixels < 16 or epochs < 1 for pixels, epochs in value.items()):
+            raise ValueError("expected pixels: epochs, smallest pixels (16 or more) first, such as {64: 4, 96: 4}")
+        return value
 
 
 class ScalingSettings(Section):
@@ -186,8 +220,8 @@ class ArchitectureRun(Section, Generic[Model]):
     """Model, objective and training of one architecture; `training` overrides the section of that name, key by key."""
 
     model: Model
-    objective: Objective = RegressionSettings()
-    training: dict[str, int | float | bool | str] = Field(default_factory=dict)
+    objective: Objective = (RegressionSettings(),)
+    training: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -198,13 +232,13 @@ class ArchitectureRun(Section, Generic[Model]):
 class VariationalRun(ArchitectureRun[Model], Generic[Model]):
     """The same of an architecture with a latent code."""
 
-    objective: Objective = VAESettings()
+    objective: Objective = (VAESettings(),)
 
 
 class ClassifierRun(ArchitectureRun[Model], Generic[Model]):
     """The same of an architecture that chooses among the 313 colours."""
 
-    objective: Objective = ClassificationSettings()
+    objective: Objective = (ClassificationSettings(),)
 
 
 class ArchitecturesSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import numpy as np
 import torch
@@ -23,7 +24,14 @@ def decode(batch: Batch, device: torch.device, seeds: list[int] | None = None) -
     if not batch.ids:
         lightness, ab = (torch.zeros(1, *part.shape[1:], device=device) for part in (lightness, ab))
         seeds = None if seeds is None else [0]
-    return PhotoBatch(lightness, ab, seeds)
+    return PhotoBatch(lightness, ab, seeds, photos=len(batch.ids))
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """So many parts of nearly the same number of photos; some may have none."""
+    ends = [len(batch.ids) * number // parts for number in range(parts + 1)]
+    places = [slice(begin, end) for begin, end in itertools.pairwise(ends)]
+    return [Batch(batch.ids[at], batch.datasets[at], batch.l[at], batch.ab[at]) for at in places]
 
 
 def photo_seed(seed: int, step: int, photo: str) -> int:
@@ -39,7 +47,7 @@ def share_of_loss(photos: int, everyone: int, world_size: int) -> float:
     the average is the gradient of the plain mean over all photos of the global batch.
 
     Args:
-        photos: in this worker's slice.
+        photos: in this worker's slice, or in a part of it.
         everyone: photos in the global batch.
         world_size: number of workers.
     """

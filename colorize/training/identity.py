@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from colorize.data.shard_index import read_index
 from colorize.settings import Section, Settings
-from colorize.settings.sections import ArchitecturesSettings, Objective, TrainingSettings
+from colorize.settings.objectives import Objective
+from colorize.settings.sections import ArchitectureRun, ArchitecturesSettings, TrainingSettings
 from colorize.training import pretrained
 
 _PACKAGE = Path(__file__).parents[1]
@@ -19,14 +20,22 @@ _PACKAGE = Path(__file__).parents[1]
 # nothing, a copy elsewhere changes nothing.
 _SOURCES = (
     "bins.py",
+    "divergence.py",
     "models/*.py",
     "objectives/*.py",
     "training/*.py",
+    "data/epochs.py",
     "data/loader.py",
     "data/shard_file.py",
     "data/statistics.py",
 )
-_NOT_COUNTED = {"models/stages.py", "training/__main__.py", "training/overfit.py", "training/mirror.py"}
+_NOT_COUNTED = {
+    "models/stages.py",
+    "training/__main__.py",
+    "training/overfit.py",
+    "training/mirror.py",
+    "training/rehearsal.py",
+}
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}
 
@@ -42,7 +51,7 @@ class RunSpecification:
         training: epochs, batch size, learning rate, seed and the like.
         data_digest: of what training sees of the shards, 64 hexadecimal digits.
         fingerprint: of all this and the code, 64 hexadecimal digits.
-        pretrained_digest: of the published weights that the encoder begins with; None without such.
+        published: digests of the published weights that it needs, by name; mostly none.
     """
 
     architecture: str
@@ -51,7 +60,7 @@ class RunSpecification:
     training: TrainingSettings
     data_digest: str
     fingerprint: str
-    pretrained_digest: str | None = None
+    published: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -63,11 +72,11 @@ class RunSpecification:
         return {
             "architecture": self.architecture,
             "model": self.model.model_dump(mode="json"),
-            "objective": self.objective.model_dump(mode="json"),
+            "objective": [term.model_dump(mode="json") for term in self.objective],
             "training": self.training.model_dump(mode="json"),
             "data_digest": self.data_digest,
             "fingerprint": self.fingerprint,
-            "pretrained_digest": self.pretrained_digest,
+            "published": self.published,
         }
 
     @classmethod
@@ -88,7 +97,7 @@ class RunSpecification:
             training,
             values["data_digest"],
             values["fingerprint"],
-            values.get("pretrained_digest"),
+            values.get("published", {}),
         )
 
 
@@ -112,8 +121,8 @@ def specify(settings: Settings, architecture: str, lab: Path, root: Path) -> Run
     run = chosen[architecture]
     identity = fingerprint(settings, architecture, data, root)
     training = settings.training_of(architecture)
-    begins_with = _pretrained_digest(run.model, root)
-    return RunSpecification(architecture, run.model, run.objective, training, data, identity, begins_with)
+    published = _published(run, root)
+    return RunSpecification(architecture, run.model, run.objective, training, data, identity, published)
 
 
 def fingerprint(settings: Settings, architecture: str, data: str, root: Path) -> str:
@@ -133,9 +142,9 @@ def fingerprint(settings: Settings, architecture: str, data: str, root: Path) ->
         "data": data,
         "architecture": architecture,
         "model": run.model.model_dump(mode="json"),
-        "objective": run.objective.model_dump(mode="json"),
+        "objective": [term.model_dump(mode="json") for term in run.objective],
         "training": settings.training_of(architecture).model_dump(mode="json", exclude=_WITHOUT_EFFECT),
-        "pretrained": _pretrained_digest(run.model, root),
+        "published": _published(run, root),
         "code": _digest_of_files(list(source_files()), "the package is incomplete"),
         "lock": _digest_of_files([root / "requirements.lock"], "run from the project's folder"),
     }
@@ -154,9 +163,8 @@ def source_files() -> Iterator[Path]:
         yield from (path for path in found if path.relative_to(_PACKAGE).as_posix() not in _NOT_COUNTED)
 
 
-def _pretrained_digest(model: Section, root: Path) -> str | None:
-    name = pretrained.wanted(model)
-    return None if name is None else pretrained.recorded_digest(root / pretrained.FOLDER, name)
+def _published(run: ArchitectureRun[Any], root: Path) -> dict[str, str]:
+    return pretrained.digests(root / pretrained.FOLDER, pretrained.wanted(run.model, run.objective))
 
 
 def _digest_of_files(paths: list[Path], way_out: str) -> str:

@@ -10,28 +10,32 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional
-from torch.optim import AdamW, Optimizer
 
 from colorize.data.loader import Batch, Loader
 from colorize.data.prior import histogram_of
 from colorize.models import create, save_model
+from colorize.objectives import TrainingData, Update
 from colorize.objectives import create as create_objective
+from colorize.objectives.base import CRITIC, MODEL
 from colorize.storage import remove_temporaries, write_json
-from colorize.training import checkpoint, log, pretrained
-from colorize.training.batches import decode, photo_seed, share_of_loss
+from colorize.training import checkpoint, log, optimizers, pretrained
+from colorize.training.augmentation import augment, pixels_of, shrink
+from colorize.training.averaging import MovingAverage, average_over_workers
+from colorize.training.batches import cut, decode, photo_seed, share_of_loss
 from colorize.training.identity import RunSpecification
 from colorize.training.meters import Meter
-from colorize.training.precision import choose_device, choose_precision, reproducible
+from colorize.training.precision import choose_device, choose_precision, compiled, reproducible
 from colorize.training.schedule import learning_rate
+from colorize.training.stopping import best_epoch, is_over
+from colorize.training.validation import validate
 
 Report = Callable[[dict[str, Any]], None]
 Wrap = Callable[[nn.Module], nn.Module]
@@ -92,13 +96,26 @@ def train(
     if finished.exists():
         return _read(finished)
     chosen = choose_device(device)
-    with reproducible(chosen, threads):
+    # What layers draw, such as dropout, is seeded for each step: the caller's random state stays as it is.
+    with reproducible(chosen, threads), torch.random.fork_rng(devices=[chosen] if chosen.type == "cuda" else []):
         place = _Place(rank, world_size, chosen)
         published = weights or run_folder.absolute().parent.parent / pretrained.FOLDER
         worker = _Worker(run, lab, run_folder, place=place, weights=published, wrap=wrap, report=report, keep=keep)
-        for epoch in range(worker.state.epoch, run.training.epochs):
-            worker.train_epoch(epoch)
+        while not worker.is_over:
+            worker.train_epoch(worker.state.epoch)
         return worker.finish()
+
+
+# Files of a checkpoint beside the networks': the moving average, and the best weights so far.
+_AVERAGE, _BEST = "average", "best"
+
+
+class _Part(NamedTuple):
+    """A part of a worker's photos of a step: the updates it asks for, what its loss is multiplied by, how many."""
+
+    updates: Iterator[Update]
+    share: float
+    photos: int
 
 
 class _Place(NamedTuple):
@@ -110,7 +127,7 @@ class _Place(NamedTuple):
 
 
 class _Worker:
-    """One worker's network, optimizers and data, and how far they have come."""
+    """One worker's networks, optimizers and data, and how far they have come."""
 
     def __init__(
         self,
@@ -129,57 +146,90 @@ class _Worker:
         self.rank, self.world_size, self.device = place
         self.precision = choose_precision(settings.precision, self.device)
         load = partial(Loader, lab, batch_size=settings.batch_size, seed=settings.seed, rank=self.rank)
-        self.photos = load(split="train", world_size=self.world_size, flip=settings.flip)
+        self.photos = load(
+            split="train",
+            world_size=self.world_size,
+            flip=settings.flip,
+            photos_per_epoch=settings.photos_per_epoch,
+            balance=settings.balance,
+        )
         self.held_out = load(split="validation", world_size=self.world_size, shuffle=False)
         if not self.photos.photos:
             raise ValueError(f"{lab} has no photos in the training split: nothing to train on")
+        if settings.patience and not self.held_out.photos:
+            raise ValueError(f"training.patience is {settings.patience}, but {lab} has no validation split to look at")
+        pixels_of(settings.sizes, 0, self.photos.size)  # refuses sizes that the shards do not have
         self.steps = len(self.photos) * settings.epochs
-        self.objective = create_objective(run.objective, run.architecture, partial(histogram_of, lab))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.network = create(run.architecture, run.model)
+        published = partial(pretrained.read, weights, run.published)
+        torch.manual_seed(settings.seed)
+        self.network = create(run.architecture, run.model)
+        self.objective = create_objective(
+            run.objective, run.architecture, TrainingData(partial(histogram_of, lab), published)
+        )
         self.network.to(device=self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizers: dict[str, Optimizer] = {
-            name: AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-            for name, parameters in self.objective.groups(self.network).items()
-        }
-        self.state = self._resume(weights)
+        self.objective.to(self.device)
+        self.encoder = optimizers.encoder_of(self.network, settings)
+        self.trained = checkpoint.Trained(
+            {MODEL: self.network, **self.objective.modules()}, optimizers.build(self.objective, self.network, settings)
+        )
+        self.average = MovingAverage(self.network, settings.average) if settings.average else None
+        self.state = self._resume(published)
         # The wrapper shares the parameters: what the optimizers move, it sees.
         self.model = wrap(self.network)
+        if settings.compile:
+            self.model = compiled(self.model, self.device)
         self.started = time.monotonic() - self.state.seconds
         self.unchecked: tuple[Tensor, list[str]] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no epoch left to train."""
+        settings = self.run.training
+        stopped = is_over(self.state.history, settings.patience, self._first_judged)
+        return self.state.epoch >= settings.epochs or stopped
+
+    @property
+    def _first_judged(self) -> int:
+        """Finished epochs that early stopping leaves out: all of a preparation but its last."""
+        return max(0, self.objective.settled - 1)
 
     def train_epoch(self, epoch: int) -> None:
         """All steps of an epoch (counted from 0), the validation after it and, when it is due, a checkpoint."""
         settings = self.run.training
-        self.model.train()
+        self._set_modes(epoch)
         every = max(1, min(50, len(self.photos) // 10))
-        meter = Meter(self.device, self.world_size)
+        meter: Meter | None = None
         batches = self.photos.batches(epoch)
         for index in range(len(self.photos)):
-            asked = time.monotonic()
+            started = time.monotonic()
             batch = next(batches)
-            waited = time.monotonic() - asked
-            meter.add(len(batch.ids), self._step(batch, index), waited=waited)
+            waited = time.monotonic() - started
+            figures = self._step(batch, epoch, index)
+            meter = meter or Meter(list(figures), self.device, self.world_size, started)
+            meter.add(len(batch.ids), figures, waited=waited)
             if (index + 1) % every == 0 or index + 1 == len(self.photos):
                 self._check()
                 self._log_steps(epoch, meter)
-                meter = Meter(self.device, self.world_size)
+                meter = None
         self.state.epoch = epoch + 1
-        self.state.validation = self._validate()
+        self._measure()
         self._log({"step": self.state.step, "epoch": epoch + 1, **self.state.validation})
         self.state.seconds = time.monotonic() - self.started
-        due = self.state.epoch % settings.checkpoint_every == 0 or self.state.epoch == settings.epochs
+        due = self.state.epoch % settings.checkpoint_every == 0 or self.is_over
         if self.rank == 0 and due:
-            folder = self.folder / "checkpoints"
-            checkpoint.save(folder, self.state, self.network, self.optimizers, settings.keep_checkpoints)
+            checkpoint.save(self.folder / "checkpoints", self.state, self.trained, settings.keep_checkpoints)
         if self.keep:
             self.keep(self.folder)
 
     def finish(self) -> dict[str, Any]:
         """Write the model and then `done.json`; returns when both are there."""
         state, run = self.state, self.run
+        best = best_epoch(state.history, self._first_judged)
+        if best is not None:
+            self.network.load_state_dict(self.trained.kept[_BEST])
+        elif self.average:
+            self.average.swap()
         result = {
             "format": 1,
             "run": run.name,
@@ -187,8 +237,9 @@ class _Worker:
             "epochs": state.epoch,
             "steps": state.step,
             "seconds": round(state.seconds, 3),
-            "images_per_second": round(self.photos.photos * state.epoch / max(state.training_seconds, 1e-9), 3),
-            **state.validation,
+            "images_per_second": round(self.photos.epoch_photos * state.epoch / max(state.training_seconds, 1e-9), 3),
+            **({} if best is None else {"best_epoch": best}),
+            **(state.validation if best is None else state.best),
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
             "precision": str(self.precision).removeprefix("torch."),
             "workers": self.world_size,
@@ -205,34 +256,75 @@ class _Worker:
             distributed.barrier()
         return result
 
-    def _step(self, batch: Batch, index: int) -> Tensor:
-        """One optimizer step for each update of the objective; returns the loss of the first."""
-        settings = self.run.training
-        self.state.step += 1
-        rate = learning_rate(self.state.step, self.steps, settings.learning_rate, settings.warmup_steps)
-        seeds = [photo_seed(settings.seed, self.state.step, photo) for photo in batch.ids]
-        photos = decode(batch, self.device, seeds)
-        everyone = min(settings.batch_size, self.photos.photos - index * settings.batch_size)
-        share = share_of_loss(len(batch.ids), everyone, self.world_size)
-        losses = []
-        updates = self.objective.updates(self.model, photos)
-        while True:
-            with self._arithmetic():
-                update = next(updates, None)
-            if update is None:
-                break
-            optimizer = self.optimizers[update.group]
-            optimizer.zero_grad(set_to_none=True)
-            (update.loss * share).backward()  # type: ignore[no-untyped-call]
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+    def _set_modes(self, epoch: int) -> None:
+        """Training mode; a frozen encoder neither learns nor draws nor counts, as if it were applied."""
+        self.model.train()
+        if self.encoder is not None:
+            frozen = epoch < self.run.training.frozen_epochs
+            self.encoder.requires_grad_(not frozen)
+            self.encoder.train(not frozen)
+
+    def _step(self, batch: Batch, epoch: int, index: int) -> dict[str, Tensor]:
+        """One optimizer step for each update of the objective; returns the figures to log, means over the photos."""
+        settings, state = self.run.training, self.state
+        state.step += 1
+        torch.manual_seed(photo_seed(settings.seed, state.step, f"worker {self.rank}"))
+        rate = self._rate()
+        everyone = min(settings.batch_size, self.photos.epoch_photos - index * settings.batch_size)
+        pixels = pixels_of(settings.sizes, epoch, self.photos.size)
+        parts = []
+        for part in cut(batch, settings.accumulate):
+            photos = decode(part, self.device, [photo_seed(settings.seed, state.step, photo) for photo in part.ids])
+            photos.step, photos.epoch = state.step, epoch
+            photos = shrink(augment(photos, settings.crop, settings.lighting), pixels)
+            share = share_of_loss(len(part.ids), everyone, self.world_size)
+            parts.append(_Part(self.objective.updates(self.model, photos), share, len(part.ids)))
+        figures: dict[str, Tensor] = {}
+        while (update := self._differentiate(parts, figures)) is not None:
+            group, loss = update
+            optimizer = self.trained.optimizers[group]
+            if group != MODEL and self.world_size > 1:
+                average_over_workers(self.trained.networks[group])
+            norm = nn.utils.clip_grad_norm_(optimizers.parameters_of(optimizer), settings.gradient_clip)
+            optimizers.set_rates(optimizer, rate)
             optimizer.step()
-            losses.append(update.loss.detach())
+            if group == MODEL and self.average:
+                self.average.update(state.step)
             self._check()
-            self.unchecked = (losses[-1] + norm, batch.ids)
-        return losses[0]
+            self.unchecked = (loss + norm, batch.ids)
+        # Where only the critic trains, its loss is all there is.
+        figures.setdefault("loss", figures.get(f"{CRITIC}_loss", torch.zeros((), device=self.device)))
+        return figures
+
+    def _differentiate(self, parts: list[_Part], figures: dict[str, Tensor]) -> tuple[str, Tensor] | None:
+        """The gradients of the next update, summed over the parts of the batch: its group and loss, None at the end.
+
+        Means over this worker's photos are added to `figures`.
+        """
+        group, name = None, ""
+        everyone = max(1, sum(part.photos for part in parts))
+        for number, (updates, share, photos) in enumerate(parts):
+            with self._apart(number + 1 < len(parts)):
+                with self._arithmetic():
+                    update = next(updates, None)
+                if update is None:
+                    return None
+                if group is None:
+                    group = update.group
+                    self.trained.optimizers[group].zero_grad(set_to_none=True)
+                (update.loss * share).backward()  # type: ignore[no-untyped-call]
+            name = "loss" if group == MODEL else f"{group}_loss"
+            found = {name: update.loss.detach()}
+            if len(self.objective.terms) > 1:
+                found |= {f"loss_{title.replace(' ', '_')}": value for title, value in update.parts.items()}
+            for key, value in found.items():
+                figures[key] = figures.get(key, torch.zeros_like(value)) + value * (photos / everyone)
+        return None if group is None else (group, figures[name])
+
+    def _apart(self, apart: bool) -> AbstractContextManager[object]:
+        """While parts of a step are still to come, workers add up gradients by themselves."""
+        no_sync: Callable[[], AbstractContextManager[object]] | None = getattr(self.model, "no_sync", None)
+        return no_sync() if apart and no_sync is not None else nullcontext()
 
     def _check(self) -> None:
         """Stop if the step before was no number: one step late, so that a GPU is never waited for."""
@@ -246,30 +338,47 @@ class _Worker:
                 f"training.learning_rate, or look at the photos of this batch: {', '.join(photos)}"
             )
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        """Loss and ab RMSE (over pixels and both channels, CIELAB units) of the validation split."""
-        self.model.eval()
-        meter = Meter(self.device, self.world_size)
-        for batch in self.held_out.batches(0):
-            if batch.ids:
-                photos = decode(batch, self.device)
-                with self._arithmetic():
-                    # Not the wrapped network: a worker without photos need not take part.
-                    update = next(self.objective.updates(self.network, photos))
-                ab = update.prediction.ab.float().clamp(-128.0, 127.0)
-                meter.add(len(batch.ids), update.loss, functional.mse_loss(ab, photos.ab))
-        loss, squared_error, counted = meter.read()
-        return {"validation_loss": loss, "validation_ab_rmse": math.sqrt(squared_error)} if counted else {}
+    def _measure(self) -> None:
+        """The figures of the validation split, and whether they are the best so far."""
+        settings, state = self.run.training, self.state
+        with self._averaged():
+            state.validation = validate(
+                self.network,
+                self.objective,
+                self.held_out,
+                device=self.device,
+                world_size=self.world_size,
+                arithmetic=self._arithmetic,
+            )
+            if settings.patience:
+                state.history.append(state.validation[settings.early_stop])
+                if best_epoch(state.history, self._first_judged) == state.epoch:
+                    state.best = state.validation
+                    self.trained.kept[_BEST] = {n: t.detach().clone() for n, t in self.network.state_dict().items()}
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Inside, the network has its averaged weights, if they are averaged."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self.precision == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.precision)
 
-    def _log_steps(self, epoch: int, meter: Meter) -> None:
+    def _rate(self) -> float:
         settings = self.run.training
-        loss, _, photos = meter.read()
+        return learning_rate(self.state.step, self.steps, settings.learning_rate, settings.warmup_steps)
+
+    def _log_steps(self, epoch: int, meter: Meter) -> None:
+        figures, photos = meter.read()
         seconds = meter.seconds()
         self.state.training_seconds += seconds
         self._log(
@@ -277,10 +386,8 @@ class _Worker:
                 "step": self.state.step,
                 "steps": self.steps,
                 "epoch": epoch + 1,
-                "loss": loss,
-                "learning_rate": learning_rate(
-                    self.state.step, self.steps, settings.learning_rate, settings.warmup_steps
-                ),
+                **figures,
+                "learning_rate": self._rate(),
                 "images_per_second": round(photos / seconds, 3),
                 "data_wait_share": round(meter.wait_share(), 4),
             }
@@ -292,14 +399,23 @@ class _Worker:
         if self.report:
             self.report(record)
 
-    def _resume(self, weights: Path) -> checkpoint.State:
+    def _resume(self, published: Callable[[str], dict[str, Tensor]]) -> checkpoint.State:
         """Go back to the newest checkpoint, or to the start; worker 0 also tidies the folder."""
         state = checkpoint.State()
         folder = self.folder / "checkpoints"
+        if self.run.training.patience:
+            self.trained.kept[_BEST] = {}
+        if self.average:
+            self.trained.kept[_AVERAGE] = self.average.parameters
         if whole := checkpoint.checkpoints(folder):
-            state = checkpoint.load(whole[-1], self.network, self.optimizers)
-        elif (name := pretrained.wanted(self.run.model)) is not None:
-            self.network.begin_with(pretrained.read(weights, name, self.run.pretrained_digest or ""))
+            state = checkpoint.load(whole[-1], self.trained)
+            if self.average:
+                self.average.take(self.trained.kept[_AVERAGE])
+                self.trained.kept[_AVERAGE] = self.average.parameters
+        elif (name := pretrained.encoder(self.run.model)) is not None:
+            self.network.begin_with(published(name))
+            if self.average:
+                self.average.take(dict(self.network.named_parameters()))
         self._check_same_start(state.epoch)
         if self.rank == 0:
             write_json(self.folder / "run.json", self.run.to_dict())

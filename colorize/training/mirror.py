@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -126,13 +126,11 @@ class Mirror:
         """Put there the published weights that the run begins with, a folder of that name. Raises as `push` does."""
         self._put(f"weights/{weights.name}", _files(weights), marker=f"weights/{weights.name}.json")
 
-    def fetch_weights(self, name: str | None, folder: Path) -> Path | None:
-        """Bring published weights into a folder of that name below `folder`; None where the run needs none, or has none
-        there. Raises as `fetch` does."""
-        marker = self._store.read(f"weights/{name}.json") if name else None
-        if marker is None:
-            return None
-        self._fetch_files(marker, folder / str(name))
+    def fetch_weights(self, names: Iterable[str], folder: Path) -> Path:
+        """Bring those published weights that are there into folders of their names below `folder`. Raises as `fetch`."""
+        for name in names:
+            if (marker := self._store.read(f"weights/{name}.json")) is not None:
+                self._fetch_files(marker, folder / name)
         return folder
 
     def _fetch_done(self, folder: Path, marker: bytes) -> None:

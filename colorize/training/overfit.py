@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from torch.optim import AdamW
 
 from colorize.data.loader import Batch, Loader
 from colorize.models import create
-from colorize.objectives import PhotoBatch
+from colorize.objectives import PhotoBatch, TrainingData
 from colorize.objectives import create as create_objective
 from colorize.settings import Section
-from colorize.settings.sections import ImageSettings, Objective, TrainingSettings
+from colorize.settings.objectives import Objective
+from colorize.settings.sections import ImageSettings, TrainingSettings
+from colorize.training import optimizers
 from colorize.training.batches import decode, photo_seed
 from colorize.training.precision import reproducible
 
@@ -81,23 +82,32 @@ def overfit(
     photos: Batch,
     *,
     device: torch.device,
+    published: Callable[[str], Mapping[str, torch.Tensor]],
 ) -> Iterator[Step]:
     """Train a fresh network on a few photos, all of them in every step, for as long as steps are asked for.
 
-    Learning rate (constant after the warm-up), weight decay, gradient clipping and seed are the training's.
+    Learning rate (constant after the warm-up), weight decay, gradient clipping and seed are the training's. A critic
+    trains along from the first step.
+
+    Args:
+        architecture: of the network.
+        model: its settings.
+        objective: its terms.
+        training: see above.
+        photos: a few.
+        device: where.
+        published: see `TrainingData`.
 
     Raises:
-        ValueError: the objective does not train that architecture.
+        ValueError: the objective does not train that architecture, or published weights that it needs are missing.
     """
-    goal = create_objective(objective, architecture, lambda: _histogram(photos))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         network = create(architecture, model)
+        goal = create_objective(objective, architecture, TrainingData(lambda: _histogram(photos), published))
     network.to(device=device).train()
-    optimizers = {
-        name: AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
-        for name, parameters in goal.groups(network).items()
-    }
+    goal.to(device)
+    moving = optimizers.build(goal, network, training)
     number = 0
     while True:
         number += 1
@@ -105,19 +115,18 @@ def overfit(
         with reproducible(device, None):
             seeds = [photo_seed(training.seed, number, photo) for photo in photos.ids]
             batch = decode(photos, device, seeds)
-            for optimizer in optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = training.learning_rate * min(1.0, number / max(1, training.warmup_steps))
+            batch.step, batch.epoch = number, goal.settled
+            rate = training.learning_rate * min(1.0, number / max(1, training.warmup_steps))
             step = None
             for update in goal.updates(network, batch):
                 step = step or Step(number, update.loss.item(), _ab_rmse(update.prediction.ab, batch))
-                optimizer = optimizers[update.group]
+                optimizer = moving[update.group]
                 optimizer.zero_grad(set_to_none=True)
                 update.loss.backward()  # type: ignore[no-untyped-call]
-                moved = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-                nn.utils.clip_grad_norm_(moved, training.gradient_clip)
+                nn.utils.clip_grad_norm_(optimizers.parameters_of(optimizer), training.gradient_clip)
+                optimizers.set_rates(optimizer, rate)
                 optimizer.step()
-        assert step is not None, f"objective '{goal.name}' yields no update"
+        assert step is not None, "an objective yields an update"
         yield step
 
 

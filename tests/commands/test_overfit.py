@@ -17,7 +17,8 @@ from colorize.data.shard_index import read_entry, write_index
 from colorize.data.shard_plan import Photo, ShardPlan
 from colorize.models import names
 from colorize.models.registry import settings_of
-from colorize.settings.sections import RegressionSettings, ShardSettings, TrainingSettings, VAESettings
+from colorize.settings.objectives import RegressionSettings, VAESettings
+from colorize.settings.sections import ShardSettings, TrainingSettings
 from colorize.training.overfit import drawn_photos, grey_error, overfit, photos_of
 
 
@@ -33,6 +34,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.setenv("COLORIZE_ROOT", str(tmp_path))
     return tmp_path
+
+
+def no_weights(name: str) -> dict[str, torch.Tensor]:
+    pytest.fail(f"{name} was asked for")
 
 
 def invoke(*arguments: str) -> Result:
@@ -89,7 +94,8 @@ def test_the_drawn_photos_are_eight_and_colourful() -> None:
 def test_the_same_check_takes_the_same_course() -> None:
     def course() -> list[float]:
         model, training = settings_of("unet", {"channels": 4, "depth": 1}), TrainingSettings()
-        steps = overfit("unet", model, RegressionSettings(), training, drawn_photos(16), device=torch.device("cpu"))
+        photos, cpu = drawn_photos(16), torch.device("cpu")
+        steps = overfit("unet", model, (RegressionSettings(),), training, photos, device=cpu, published=no_weights)
         return [next(steps).loss for _ in range(4)]
 
     assert course() == course()
@@ -100,8 +106,9 @@ def test_the_same_check_takes_the_same_course() -> None:
 @pytest.mark.parametrize("name", [name for name in names() if name not in ("ddcolor_large", "deoldify_stable")])
 def test_networks_of_published_width_learn_photos(name: str) -> None:
     photos = drawn_photos(32)
-    objective = VAESettings() if name in names(variational=True) else RegressionSettings()
+    objective = (VAESettings() if name in names(variational=True) else RegressionSettings(),)
     training = TrainingSettings(learning_rate=3e-4, warmup_steps=5)
-    course = overfit(name, settings_of(name, {}), objective, training, photos, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    course = overfit(name, settings_of(name, {}), objective, training, photos, device=cpu, published=no_weights)
     bound = 0.5 * grey_error(photos)
     assert any(step.ab_rmse < bound for step in islice(course, 300))

@@ -7,14 +7,15 @@ import random
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from colorize.data.loader import WINDOW, Batch, Loader, epoch_order, mirrored, natural_order
+from colorize.data.epochs import mirrored
+from colorize.data.loader import Batch, Loader
 from colorize.data.shard_file import Row, write_shard
 from colorize.data.shard_index import read_entry, write_index
 from colorize.data.shard_plan import Photo, ShardPlan, cut
@@ -75,60 +76,6 @@ def assert_same(first: list[Batch], second: list[Batch]) -> None:
         assert one.datasets == other.datasets
         np.testing.assert_array_equal(one.l, other.l)
         np.testing.assert_array_equal(one.ab, other.ab)
-
-
-# The order
-
-layouts = st.lists(st.integers(1, 9), max_size=60)
-
-
-@given(layouts, st.integers(0, 2**32), st.integers(0, 2**20))
-def test_every_photo_once_an_epoch(row_groups: list[int], seed: int, epoch: int) -> None:
-    order = epoch_order(row_groups, seed, epoch)
-    every = {(group, row) for group, rows in enumerate(row_groups) for row in range(rows)}
-    assert len(order) == len(every)
-    assert set(map(tuple, order.tolist())) == every
-    assert sorted(map(tuple, order.tolist())) == list(map(tuple, natural_order(row_groups).tolist()))
-
-
-@given(layouts, st.integers(0, 99), st.integers(0, 99))
-def test_an_epoch_touches_a_window_of_row_groups_at_a_time(row_groups: list[int], seed: int, epoch: int) -> None:
-    groups = epoch_order(row_groups, seed, epoch)[:, 0].tolist()
-    first = {group: groups.index(group) for group in set(groups)}
-    last = {group: len(groups) - 1 - groups[::-1].index(group) for group in set(groups)}
-    for position in range(len(groups)):
-        assert sum(first[group] <= position <= last[group] for group in first) <= WINDOW
-
-
-def test_order_is_fixed_for_all_time() -> None:
-    # A run that resumes after an upgrade must see the order it began with.
-    assert epoch_order([3, 2, 4], 1, 0).tolist() == [
-        [2, 3],
-        [2, 0],
-        [1, 0],
-        [2, 2],
-        [0, 0],
-        [0, 1],
-        [2, 1],
-        [1, 1],
-        [0, 2],
-    ]
-    names = [identity("train", "birds", number) for number in range(8)]
-    assert mirrored(names, 1, 0).tolist() == [False, False, True, False, True, True, True, False]
-
-
-def test_other_seeds_and_epochs_are_other_orders() -> None:
-    orders = {tuple(epoch_order([5] * 40, seed, epoch)[:, 0].tolist()) for seed in range(6) for epoch in range(6)}
-    assert len(orders) == 36
-
-
-def test_batches_mix_the_data() -> None:
-    """4 datasets of 40 row groups: their shares of a batch of 32 vary little more than by drawing at random."""
-    batches = epoch_order([16] * 160, 7, 3)[:, 0].reshape(-1, 32) // 40
-    for dataset in range(4):
-        shares = (batches == dataset).mean(axis=1)
-        assert shares.mean() == 0.25
-        assert shares.std() < 1.6 * np.sqrt(0.25 * 0.75 / 32)
 
 
 # Batches
@@ -196,6 +143,66 @@ def global_batches(
         for rank in range(world)
     ]
     return [joined(parts) for parts in zip(*(loader.batches(epoch, start) for loader in loaders), strict=True)]
+
+
+def test_balanced_epochs_have_equal_shares_and_every_photo_equally_often(lab: Path) -> None:
+    """37 and 64 photos, 21 a step and 41 an epoch: 20 or 21 of each, the odd one in turn."""
+    loader = Loader(lab, "train", 21, 5, photos_per_epoch=41, balance=True)
+    assert (len(loader), loader.epoch_photos, loader.photos) == (2, 41, 101)
+    seen: dict[str, Counter[str]] = {"birds": Counter(), "trees": Counter()}
+    for epoch in range(12):
+        shares: Counter[str] = Counter()
+        for batch in loader.batches(epoch):
+            assert abs(batch.datasets.count("birds") - len(batch.ids) / 2) <= 8
+            shares.update(batch.datasets)
+            for dataset, name in zip(batch.datasets, batch.ids, strict=True):
+                seen[dataset][name] += 1
+        assert shares == {"birds": 20 + epoch % 2, "trees": 21 - epoch % 2}
+    # 12 x 20.5 = 246 photos of each: 6 passes and 24 photos more; 3 passes and 54 photos more.
+    assert sorted(seen["birds"].values()) == [6] * 13 + [7] * 24
+    assert sorted(seen["trees"].values()) == [3] * 10 + [4] * 54
+
+
+@pytest.mark.parametrize("choice", [{"balance": True}, {"photos_per_epoch": 45}])
+def test_chosen_photos_are_the_same_for_any_workers_and_any_start(lab: Path, choice: dict[str, Any]) -> None:
+    whole = list(Loader(lab, "train", 7, 3, flip=True, **choice).batches(2))
+    assert len(whole) == -(-choice.get("photos_per_epoch", 101) // 7)
+    for batch in whole:
+        for index, (name, flipped) in enumerate(zip(batch.ids, mirrored(batch.ids, 3, 2), strict=True)):
+            np.testing.assert_array_equal(batch.l[index], pixels(name, 16)[:1, :, :: -1 if flipped else 1])
+    for world in (1, 2, 4):
+        for start in (0, 3, len(whole)):
+            ranks = [
+                Loader(lab, "train", 7, 3, rank=rank, world_size=world, flip=True, workers=rank % 3, **choice)
+                for rank in range(world)
+            ]
+            rest = zip(*(loader.batches(2, start) for loader in ranks), strict=True)
+            assert_same([joined(slices) for slices in rest], whole[start:])
+
+
+def test_short_epochs_go_on_through_the_data(lab: Path) -> None:
+    loader = Loader(lab, "train", 16, 5, photos_per_epoch=26)
+    names = [name for epoch in range(4) for batch in loader.batches(epoch) for name in batch.ids]
+    assert len(names) == 104
+    assert len(set(names[:101])) >= 98  # the fourth epoch has the last 23 of the first pass and 3 of the second
+    assert len(set(names)) == 101
+
+
+def test_one_dataset_balanced_is_that_dataset(tmp_path: Path) -> None:
+    settings = ShardSettings(size=16, rows=12, row_group=5, compression="none")
+    folder = write_lab(tmp_path, settings, {("train", "birds"): 23})
+    one, other = (Loader(folder, "train", 4, 3, balance=balance) for balance in (False, True))
+    assert_same(list(one.batches(1)), list(other.batches(1)))
+    # More than there are: an epoch is a pass.
+    assert Loader(folder, "train", 4, 3, photos_per_epoch=99).epoch_photos == 23
+
+
+def test_an_empty_split_has_no_batches(tmp_path: Path) -> None:
+    settings = ShardSettings(size=16, rows=12, row_group=5, compression="none")
+    folder = write_lab(tmp_path, settings, {("train", "birds"): 3})
+    for choice in ({}, {"photos_per_epoch": 5}, {"balance": True}):
+        loader = Loader(folder, "validation", 4, 3, **choice)
+        assert (len(loader), loader.epoch_photos, list(loader.batches(0))) == (0, 0, [])
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -290,6 +297,10 @@ def test_wrong_arguments_are_named(lab: Path, tmp_path: Path) -> None:
         Loader(lab, "train", 4, 1, rank=2, world_size=2)
     with pytest.raises(ValueError, match="workers is -1: expected at least 0"):
         Loader(lab, "train", 4, 1, workers=-1)
+    with pytest.raises(ValueError, match="photos_per_epoch is 0: expected at least 1"):
+        Loader(lab, "train", 4, 1, photos_per_epoch=0)
+    with pytest.raises(ValueError, match="shuffle is False: photos_per_epoch and balance"):
+        Loader(lab, "train", 4, 1, shuffle=False, balance=True)
     with pytest.raises(ValueError, match="start is 99: an epoch has 26 global batches"):
         Loader(lab, "train", 4, 1).batches(0, 99)
     with pytest.raises(ValueError, match=r"index\.json is missing: run 'dvc repro shard'"):

@@ -173,12 +173,15 @@ def test_unet_doubles_its_channels_where_it_halves_the_photo() -> None:
         ("simple_unet", {"padding": "reflect"}, 1_363_299),
         ("simple_unet", {"output": "rgb"}, 1_363_299),
         ("simple_unet", {"output": "ab"}, 1_363_299 - 33),
+        ("simple_unet", {"output": "oklab"}, 1_363_299 - 33),
+        ("simple_unet", {"output": "yuv"}, 1_363_299 - 33),
         ("simple_unet", {"skips": True}, 1_363_299 + 128 * 64 + 64 * 32),
         ("simple_unet", {"upsampler": "pixelshuffle"}, 1_332_579 + 3 * (64 + 32 + 32)),
         ("unet_vae", {}, 878_275),
         ("unet_vae_deep", {}, 415_107),
         ("vgg16_decoder", {}, 14_714_688 + 1_572_114),
         ("unet", {}, 7_221_698),
+        ("unet", {"output": "oklab"}, 7_221_698),
     ],
 )
 def test_published_networks_have_their_number_of_parameters(name: str, settings: dict[str, Any], count: int) -> None:
@@ -247,7 +250,7 @@ def test_figures_stay_the_same(name: str, settings: dict[str, Any], expected: tu
 
 
 AXES = list(
-    itertools.product(UPSAMPLERS, ("none", "zeros", "reflect"), (False, True), ("rgb", "lab", "ab")),
+    itertools.product(UPSAMPLERS, ("none", "zeros", "reflect"), (False, True), ("rgb", "lab", "ab", "oklab", "yuv")),
 )
 
 
@@ -257,7 +260,7 @@ def test_simple_unet_fits_any_photo_in_all_its_settings(kind: str, padding: str,
     for size in [(1, 1), (13, 75)]:
         prediction = model(torch.rand(2, 1, *size) * 100)
         assert prediction.ab.shape == (2, 2, *size)
-        assert (prediction.l is None) == (output == "ab")
+        assert (prediction.l is None) == (output in ("ab", "oklab", "yuv"))
         prediction.ab.sum().backward()
         assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in model.parameters())
 
@@ -320,6 +323,52 @@ def test_rgb_stays_within_srgb() -> None:
     assert rgb.std() > 0.1
 
 
+SMALL: dict[str, dict[str, Any]] = {
+    "simple_unet": {"width": 0.25, "upsampler": "resize"},
+    "unet": {"channels": 8, "depth": 2},
+}
+OUTPUTS = [("simple_unet", output) for output in ("rgb", "lab", "ab", "oklab", "yuv")]
+OUTPUTS += [("unet", output) for output in ("ab", "oklab", "yuv")]
+
+
+@pytest.mark.parametrize(("name", "output"), OUTPUTS)
+def test_every_output_can_be_trained(name: str, output: str) -> None:
+    model = build(name, output=output, **SMALL[name])
+    # A dark photo and a bright one, each of one colour.
+    l = torch.tensor([30.0, 60.0]).reshape(2, 1, 1, 1) + 10 * torch.rand(2, 1, 32, 32)  # noqa: E741
+    truth = torch.tensor([[25.0, -15.0], [-20.0, 30.0]]).reshape(2, 2, 1, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(30):
+        loss = ((model(l).ab - truth) / 110).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    assert all(map(math.isfinite, losses))
+
+
+@pytest.mark.parametrize(("name", "output"), [case for case in OUTPUTS if case[1] in ("ab", "oklab", "yuv")])
+def test_a_network_that_makes_no_chroma_leaves_the_photo_grey(name: str, output: str) -> None:
+    model = build(name, output=output, **SMALL[name]).eval()
+    torch.nn.init.zeros_(model.final.weight)
+    torch.nn.init.zeros_(model.final.bias)
+    prediction = model.predict(torch.linspace(0, 100, 32 * 32).reshape(1, 1, 32, 32))
+    assert prediction.l is None
+    assert prediction.ab.abs().max() < 0.05
+
+
+@pytest.mark.parametrize("output", ["oklab", "yuv"])
+@pytest.mark.parametrize("name", ["simple_unet", "unet"])
+def test_the_space_of_the_output_changes_no_layer_and_no_first_weight(name: str, output: str) -> None:
+    in_ab = build(name, output="ab", **SMALL[name]).state_dict()
+    torch.manual_seed(0)
+    other = build(name, output=output, **SMALL[name])
+    assert list(other.state_dict()) == list(in_ab)
+    assert all(torch.equal(tensor, in_ab[key]) for key, tensor in other.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -327,6 +376,8 @@ def test_rgb_stays_within_srgb() -> None:
             "simple_unet",
             {"width": 0.1, "upsampler": "pixelshuffle", "padding": "reflect", "skips": True, "output": "rgb"},
         ),
+        ("simple_unet", {"width": 0.1, "output": "yuv"}),
+        ("unet", {"channels": 4, "depth": 2, "output": "oklab"}),
         ("unet", {"channels": 4, "depth": 3, "encoder": "resnet18", "encoder_width": 0.05}),
         ("unet", {"channels": 4, "depth": 3, "encoder": "vgg16", "encoder_width": 0.05}),
     ],

@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from colorize.models import Colorization, create
+from colorize.models.lab import ab_of_output
 from colorize.models.resnet import ResNet
 from colorize.models.vgg import VGG
 from colorize.settings.architectures import UNetSettings
@@ -90,3 +91,29 @@ def test_settings_say_how_deep_a_published_encoder_is() -> None:
     assert UNetSettings(depth=6).depth == 6
     with pytest.raises(ValidationError, match="'resnet18' halves the picture 5 times; 'depth' is 6"):
         UNetSettings(encoder="resnet18", depth=6)
+
+
+def test_settings_of_earlier_versions_have_no_output_and_mean_ab() -> None:
+    dumped = UNetSettings().model_dump(mode="json")
+    assert dumped.pop("output") == "ab"
+    assert UNetSettings.model_validate(dumped) == UNetSettings()
+    again = UNetSettings.model_validate_json(UNetSettings(output="oklab").model_dump_json())
+    assert again.output == "oklab"
+
+
+def test_unet_predicts_the_ab_of_its_chroma_at_odd_sizes_too() -> None:
+    """The same weights say the same in each space; what they say is converted beside each pixel's own lightness."""
+    l = torch.rand(1, 1, 21, 34) * 100  # noqa: E741
+    predicted = {}
+    for space in ("ab", "oklab", "yuv"):
+        torch.manual_seed(0)
+        predicted[space] = build(channels=4, depth=2, output=space)(l).ab
+    output = predicted["ab"] / 110
+    for space in ("oklab", "yuv"):
+        torch.testing.assert_close(predicted[space], ab_of_output(output, l, space), rtol=1e-4, atol=1e-3)
+        assert (predicted[space] - predicted["ab"]).abs().max() > 0.1
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'ab', 'oklab' or 'yuv'"):
+        UNetSettings(output="rgb")  # type: ignore[arg-type]

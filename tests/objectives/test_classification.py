@@ -12,9 +12,9 @@ from colorize.bins import ab_bins
 from colorize.models import Prediction
 from colorize.models import create as create_model
 from colorize.models.registry import settings_of
-from colorize.objectives import PhotoBatch, create
-from colorize.objectives.classification import prior_of, soft_encode
-from colorize.settings.architectures import ClassificationSettings
+from colorize.objectives import Objective, PhotoBatch, TrainingData, create
+from colorize.objectives.classification import Classification, prior_of, soft_encode
+from colorize.settings.objectives import ClassificationSettings
 
 CENTERS = torch.from_numpy(ab_bins())
 
@@ -25,6 +25,16 @@ def histogram() -> NDArray[np.int64]:
     codes = np.clip(np.rint(generator.normal(128, 15, (4000, 2))), 0, 255).astype(int)
     np.add.at(counts, (codes[:, 0], codes[:, 1]), 1)
     return counts
+
+
+def make(settings: ClassificationSettings, counts: NDArray[np.int64]) -> Objective:
+    return create([settings], "eccv16", TrainingData(lambda: counts, lambda _: {}))
+
+
+def weights_of(objective: Objective) -> torch.Tensor:
+    (only,) = objective.terms
+    assert isinstance(only.term, Classification)
+    return only.term.weights
 
 
 class Fixed(nn.Module):
@@ -56,8 +66,8 @@ def test_the_prior_is_the_mean_of_the_soft_targets_and_its_expected_weight_is_on
     bins, shares = soft_encode(torch.from_numpy(codes - 128.0), CENTERS.double(), 10, 5.0)
     dense = torch.zeros(len(codes), 313, dtype=torch.float64).scatter_(1, bins, shares)
     np.testing.assert_allclose(prior, dense.mean(dim=0).numpy(), atol=1e-12)
-    objective = create(ClassificationSettings(rebalancing=0.5), "eccv16", lambda: counts)
-    weights = objective.weights.double().numpy()  # type: ignore[attr-defined]
+    objective = make(ClassificationSettings(rebalancing=0.5), counts)
+    weights = weights_of(objective).double().numpy()
     assert (prior * weights).sum() == pytest.approx(1.0, rel=1e-6)
     np.testing.assert_allclose(
         weights / weights[0], (0.5 * prior[0] + 0.5 / 313) / (0.5 * prior + 0.5 / 313), rtol=1e-6
@@ -71,9 +81,9 @@ def test_the_loss_is_the_weighted_cross_entropy_of_every_fourth_pixel() -> None:
     ab = torch.randn(3, 2, 10, 14, generator=generator) * 30
     ab[2] = 1.0  # a grey photo teaches nothing
     logits = torch.randn(3, 313, 3, 4, generator=generator)
-    objective = create(ClassificationSettings(), "eccv16", histogram)
+    objective = make(ClassificationSettings(), histogram())
     (update,) = objective.updates(Fixed(logits, ab), PhotoBatch(torch.zeros(3, 1, 10, 14), ab))
-    weights = objective.weights  # type: ignore[attr-defined]
+    weights = weights_of(objective)
     total = 0.0
     for photo in range(2):
         for row in range(3):
@@ -88,7 +98,7 @@ def test_the_loss_is_the_weighted_cross_entropy_of_every_fourth_pixel() -> None:
 def test_slices_of_a_batch_add_up_and_every_scoring_weight_gets_a_gradient() -> None:
     torch.manual_seed(0)
     model = create_model("eccv16", settings_of("eccv16", {"width": 0.1})).eval()
-    objective = create(ClassificationSettings(), "eccv16", histogram)
+    objective = make(ClassificationSettings(), histogram())
     l, ab = torch.rand(3, 1, 24, 24) * 100, torch.randn(3, 2, 24, 24) * 20  # noqa: E741
 
     def loss(start: int, stop: int) -> torch.Tensor:

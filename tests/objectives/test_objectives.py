@@ -12,9 +12,10 @@ from torch import nn
 from colorize.models import Latent, Prediction
 from colorize.models import create as create_model
 from colorize.models.registry import settings_of
-from colorize.objectives import PhotoBatch, create
+from colorize.objectives import Objective, PhotoBatch, TrainingData, create
 from colorize.objectives.vae import divergence
-from colorize.settings.architectures import ClassificationSettings, RegressionSettings, VAESettings
+from colorize.settings import Section
+from colorize.settings.objectives import ClassificationSettings, RegressionSettings, VAESettings
 
 
 class Fixed(nn.Module):
@@ -32,6 +33,14 @@ def no_histogram() -> np.ndarray:
     pytest.fail("these objectives do not ask how common colours are")
 
 
+def no_weights(name: str) -> dict[str, torch.Tensor]:
+    pytest.fail("these objectives do not ask for published weights")
+
+
+def make(architecture: str, *terms: Section) -> Objective:
+    return create(terms, architecture, TrainingData(no_histogram, no_weights))
+
+
 def photos(l: float, a: float, b: float) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: E741
     ab = torch.tensor([a, b]).reshape(1, 2, 1, 1).expand(2, 2, 4, 4)
     return torch.full((2, 1, 4, 4), l), ab
@@ -39,7 +48,7 @@ def photos(l: float, a: float, b: float) -> tuple[torch.Tensor, torch.Tensor]:  
 
 def loss_of(settings: RegressionSettings | VAESettings, architecture: str, prediction: Prediction) -> float:
     batch = PhotoBatch(*photos(50.0, 0.0, 0.0))
-    (update,) = create(settings, architecture, no_histogram).updates(Fixed(prediction), batch)
+    (update,) = make(architecture, settings).updates(Fixed(prediction), batch)
     assert update.group == "model"
     assert update.prediction is prediction
     return update.loss.item()
@@ -102,9 +111,9 @@ def test_vae_adds_the_weighted_divergence() -> None:
         ),
     ],
 )
-def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture: str, message: str) -> None:
+def test_a_mismatch_is_refused_and_says_what_fits(settings: Section, architecture: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        create(settings, architecture, no_histogram)
+        make(architecture, settings)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +122,7 @@ def test_a_mismatch_is_refused_and_says_what_fits(settings: object, architecture
 def test_the_loss_of_a_batch_is_the_mean_over_its_photos(architecture: str, values: dict[str, float]) -> None:
     torch.manual_seed(0)
     model = create_model(architecture, settings_of(architecture, values))
-    objective = create(
-        VAESettings() if architecture == "unet_vae" else RegressionSettings(), architecture, no_histogram
-    )
+    objective = make(architecture, VAESettings() if architecture == "unet_vae" else RegressionSettings())
     l, ab = torch.rand(3, 1, 24, 24) * 100, torch.randn(3, 2, 24, 24) * 20  # noqa: E741
 
     def loss(start: int, stop: int) -> torch.Tensor:

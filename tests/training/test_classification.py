@@ -12,6 +12,7 @@ from colorize.data.prior import histogram_of
 from colorize.data.publish import publish
 from colorize.data.statistics import StatisticsError, gather
 from colorize.settings import Settings
+from colorize.settings.objectives import title
 from colorize.training.identity import specify
 from colorize.training.loop import train
 
@@ -42,7 +43,7 @@ def test_a_run_by_classification_learns(
     values = chosen.model_dump(mode="json")
     values["architectures"] = {"eccv16": {"model": {"width": 0.1}}}
     run = specify(type(chosen).model_validate(values), "eccv16", lab, root)
-    assert run.objective.name == "classification"
+    assert title(run.objective) == "classification"
     done = train(run, tmp_path / "lab", tmp_path / "run", device="cpu", threads=1)
     losses = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     first, last = (record["loss"] for record in (losses[0], [one for one in losses if "loss" in one][-1]))

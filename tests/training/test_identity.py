@@ -41,7 +41,7 @@ def test_the_same_inputs_are_the_same_run(settings: Callable[..., Settings], roo
         ("training", {"seed": 2}),
         ("architectures.unet.training", {"learning_rate": 0.5}),
         ("architectures.unet.model", {"channels": 8}),
-        ("architectures.unet.objective", {"loss": "l1"}),
+        ("architectures.unet", {"objective": {"name": "regression", "loss": "l1"}}),
     ],
 )
 def test_what_decides_weights_changes_the_run(

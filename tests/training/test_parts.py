@@ -15,7 +15,7 @@ from torch.optim import AdamW
 from colorize.data.loader import Batch
 from colorize.training import checkpoint, log
 from colorize.training.batches import decode, photo_seed, share_of_loss
-from colorize.training.checkpoint import State
+from colorize.training.checkpoint import State, Trained
 from colorize.training.precision import choose_device, choose_precision, reproducible
 from colorize.training.schedule import learning_rate
 
@@ -51,7 +51,7 @@ def test_a_log_goes_back_to_a_step_and_forgets_a_torn_line(tmp_path: Path) -> No
     assert [record["loss"] for record in log.read_log(path)] == [0.1, 0.2, 9.0]
 
 
-def trained(seed: int, steps: int = 3) -> tuple[nn.Module, dict[str, torch.optim.Optimizer]]:
+def trained(seed: int, steps: int = 3) -> Trained:
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
     optimizer = AdamW(model.parameters(), lr=0.1)
@@ -59,23 +59,27 @@ def trained(seed: int, steps: int = 3) -> tuple[nn.Module, dict[str, torch.optim
         optimizer.zero_grad()
         model(torch.randn(2, 2, 8, 8)).square().mean().backward()
         optimizer.step()
-    return model, {"model": optimizer}
+    kept = {"average": {"weight": torch.full((3,), float(seed))}, "best": {}}
+    return Trained({"model": model}, {"model": optimizer}, kept)
 
 
 def test_a_checkpoint_brings_back_every_bit(tmp_path: Path) -> None:
-    model, optimizers = trained(seed=1)
+    mine = trained(seed=1)
     state = State(epoch=2, step=34, seconds=5.5, training_seconds=4.25, validation={"validation_loss": 0.1})
-    folder = checkpoint.save(tmp_path, state, model, optimizers, keep=2)
-    other, others = trained(seed=2)
-    assert checkpoint.load(folder, other, others) == state
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
-    parameters = zip(model.parameters(), other.parameters(), strict=True)
-    for mine, its in parameters:
-        before, after = optimizers["model"].state[mine], others["model"].state[its]
+    folder = checkpoint.save(tmp_path, state, mine, keep=2)
+    other = trained(seed=2)
+    assert checkpoint.load(folder, other) == state
+    one, two = mine.networks["model"], other.networks["model"]
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    for parameter, its in zip(one.parameters(), two.parameters(), strict=True):
+        before, after = mine.optimizers["model"].state[parameter], other.optimizers["model"].state[its]
         assert before.keys() == after.keys()
         assert all(torch.equal(before[key], after[key]) for key in before)
         assert after["exp_avg"].stride() == its.stride()
+    assert other.kept["average"]["weight"].tolist() == [1.0, 1.0, 1.0]
     assert sorted(path.name for path in folder.iterdir()) == [
+        "average.safetensors",
+        "best.safetensors",
         "model.safetensors",
         "optimizer.safetensors",
         "state.json",
@@ -83,33 +87,33 @@ def test_a_checkpoint_brings_back_every_bit(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
-    model, optimizers = trained(seed=1)
+    mine = trained(seed=1)
     for epoch in (1, 2, 3):
-        checkpoint.save(tmp_path, State(epoch=epoch), model, optimizers, keep=2)
+        checkpoint.save(tmp_path, State(epoch=epoch), mine, keep=2)
     assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["epoch-00002", "epoch-00003"]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, optimizers = trained(seed=1)
-    checkpoint.save(tmp_path, State(epoch=1), model, optimizers, keep=2)
+    mine = trained(seed=1)
+    checkpoint.save(tmp_path, State(epoch=1), mine, keep=2)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_json", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(tmp_path, State(epoch=2), model, optimizers, keep=2)
+        checkpoint.save(tmp_path, State(epoch=2), mine, keep=2)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
-    model, optimizers = trained(seed=1)
-    folder = checkpoint.save(tmp_path, State(epoch=1), model, optimizers, keep=2)
+    mine = trained(seed=1)
+    folder = checkpoint.save(tmp_path, State(epoch=1), mine, keep=2)
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"epoch-00001: damaged checkpoint .*delete this folder"):
-        checkpoint.load(folder, model, optimizers)
+        checkpoint.load(folder, mine)
 
 
 def test_codes_become_units_and_an_empty_batch_becomes_a_black_photo() -> None:
@@ -136,10 +140,16 @@ def test_photo_seeds_differ_by_run_step_and_photo() -> None:
     assert all(0 <= seed < 2**62 for seed in seeds)
 
 
-def test_hardware_that_is_not_there_is_refused() -> None:
-    assert choose_precision("auto", CPU) == choose_precision("float32", CPU) == torch.float32
-    with pytest.raises(ValueError, match=r"training\.precision is 'bfloat16', but device 'cpu' is no GPU"):
+def test_a_number_format_is_chosen_by_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16
+    assert choose_precision("auto", CPU) == torch.float32, "the same weights on processors that have it and have not"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    with pytest.raises(ValueError, match=r"training\.precision is 'bfloat16', but device 'cpu' does not"):
         choose_precision("bfloat16", CPU)
+
+
+def test_hardware_that_is_not_there_is_refused() -> None:
     if not torch.cuda.is_available():
         assert choose_device() == CPU
         with pytest.raises(ValueError, match="'cuda:0': torch sees no GPU here"):
@@ -155,6 +165,6 @@ def test_torch_is_left_as_it_was_found() -> None:
 
 
 def test_state_is_plain_json(tmp_path: Path) -> None:
-    model, optimizers = trained(seed=1)
-    folder = checkpoint.save(tmp_path, State(epoch=1, step=2), model, optimizers, keep=1)
+    mine = trained(seed=1)
+    folder = checkpoint.save(tmp_path, State(epoch=1, step=2), mine, keep=1)
     assert json.loads((folder / "state.json").read_text())["step"] == 2
