@@ -62,8 +62,9 @@ class ECCV16(Predictor):
     published file holds there.
     """
 
-    def __init__(self, *, width: float = 1.0) -> None:
+    def __init__(self, *, width: float = 1.0, temperature: float = TEMPERATURE) -> None:
         super().__init__()
+        self.temperature = temperature
         narrow, half, full, wide = (scaled(channels, width) for channels in (64, 128, 256, 512))
         self.model1 = stage(1, narrow, 2, stride=2)
         self.model2 = stage(narrow, half, 2, stride=2)
@@ -97,13 +98,13 @@ class ECCV16(Predictor):
 
         `logits` are N x 313 x ceil(H / 4) x ceil(W / 4): row i and column j speak of pixel (4 i, 4 j), so the targets
         are the photo's every fourth pixel, as in the authors' training. They are the scores from which `forward`
-        decodes, divided by 2.606: a classification learns the softmax of `logits`, and `ab` is their annealed mean,
-        enlarged. The authors trained without that factor too and put it into the network afterwards (that the
-        published PyTorch weights contain it is inferred: the code has no such factor).
+        decodes, times `temperature` (1 / 2.606 as published): a classification learns the softmax of `logits`, and `ab`
+        is their annealed mean, enlarged. The authors trained without that factor too and put it into the network
+        afterwards (that the published PyTorch weights contain it is inferred: the code has no such factor).
         """
         height, width = l.shape[-2:]
         scores = self._scores(with_border(l, MULTIPLE, MINIMUM_SIDE))
-        logits = scores[:, :, : -(-height // 4), : -(-width // 4)] * TEMPERATURE
+        logits = scores[:, :, : -(-height // 4), : -(-width // 4)] * self.temperature
         return Prediction(ab=self._decoded(scores)[:, :, :height, :width], logits=logits)
 
     def _scores(self, l: Tensor) -> Tensor:  # noqa: E741
@@ -126,7 +127,7 @@ class TrainableECCV16(Adapted):
     classifies = True
 
     def __init__(self, settings: ECCV16Settings) -> None:
-        network = ECCV16(width=settings.width)
+        network = ECCV16(width=settings.width, temperature=settings.temperature)
         # A classification never asks for them, and training on several workers wants a gradient for all it moves.
         network.model_out.requires_grad_(False)
         super().__init__(network)

@@ -53,7 +53,7 @@ class _Convolutions(nn.Sequential):
                     bias=settings.normalization == "none",
                 )
             )
-            layers += [*_normalization(settings.normalization, outputs), nn.SiLU(inplace=True)]
+            layers += [*_normalization(settings.normalization, outputs), nn.SiLU()]
         super().__init__(*layers)
 
 

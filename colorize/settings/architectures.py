@@ -76,6 +76,12 @@ class ECCV16Settings(Section):
     """Zhang et al., "Colorful Image Colorization" (ECCV 2016)."""
 
     width: Width = 1.0
+    temperature: float = Field(
+        1 / 2.606,
+        gt=0,
+        le=1,
+        description="of the annealed mean of the 313 colours: 1 the mean, which is faded, towards 0 the likeliest",
+    )
 
 
 class SIGGRAPH17Settings(Section):

@@ -30,9 +30,10 @@ from colorize.training import checkpoint, log, optimizers, pretrained
 from colorize.training.augmentation import augment, pixels_of, shrink
 from colorize.training.averaging import MovingAverage, average_over_workers
 from colorize.training.batches import cut, decode, photo_seed, share_of_loss
+from colorize.training.compiling import compiled
 from colorize.training.identity import RunSpecification
 from colorize.training.meters import Meter
-from colorize.training.precision import choose_device, choose_precision, compiled, reproducible
+from colorize.training.precision import choose_device, choose_precision, reproducible
 from colorize.training.schedule import learning_rate
 from colorize.training.stopping import best_epoch, is_over
 from colorize.training.validation import validate
@@ -178,7 +179,7 @@ class _Worker:
         # The wrapper shares the parameters: what the optimizers move, it sees.
         self.model = wrap(self.network)
         if settings.compile:
-            self.model = compiled(self.model, self.device)
+            self.model = self._compiled()
         self.started = time.monotonic() - self.state.seconds
         self.unchecked: tuple[Tensor, list[str]] | None = None
 
@@ -255,6 +256,11 @@ class _Worker:
         if self.world_size > 1:
             distributed.barrier()
         return result
+
+    def _compiled(self) -> nn.Module:
+        batch = next(self.photos.batches(0))
+        photos = decode(batch, self.device, [photo_seed(0, 0, photo) for photo in batch.ids])
+        return compiled(self.model, photos.l, photos.seeds or [])
 
     def _set_modes(self, epoch: int) -> None:
         """Training mode; a frozen encoder neither learns nor draws nor counts, as if it were applied."""

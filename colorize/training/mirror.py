@@ -127,7 +127,7 @@ class Mirror:
         self._put(f"weights/{weights.name}", _files(weights), marker=f"weights/{weights.name}.json")
 
     def fetch_weights(self, names: Iterable[str], folder: Path) -> Path:
-        """Bring those published weights that are there into folders of their names below `folder`. Raises as `fetch`."""
+        """Bring those published weights that are there into folders of their names in `folder`. Raises as `fetch`."""
         for name in names:
             if (marker := self._store.read(f"weights/{name}.json")) is not None:
                 self._fetch_files(marker, folder / name)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import nn
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -46,18 +44,6 @@ def _has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def compiled(model: nn.Module, device: torch.device) -> nn.Module:
-    """A network that torch translates on its first step, for each size of batches and photos.
-
-    Raises:
-        ValueError: there is no C++ compiler, which torch needs for code that runs on the CPU.
-    """
-    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++")):
-        raise ValueError("training.compile is true, but there is no C++ compiler (g++ or clang++); install one")
-    result: Any = torch.compile(model)
-    return result  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -32,6 +32,9 @@ from colorize.settings.objectives import (
     RegressionSettings,
     VAESettings,
 )
+from colorize.settings.sections import TrainingSettings
+from colorize.training.overfit import drawn_photos, overfit
+from colorize.training.rehearsal import slim
 
 Make = Callable[..., Objective]
 Says = Callable[[Prediction], nn.Module]
@@ -244,3 +247,32 @@ def test_every_architecture_takes_every_term_that_fits(architecture: str, make: 
         )
         terms = settings.architectures.chosen()[architecture].objective
         assert [term.title for term in make(architecture, *terms).terms] == [values["name"], other]
+
+
+def _fitting() -> list[tuple[str, str, str]]:
+    """Architecture, the term that trains it by itself, and another: everything that fits."""
+    found = []
+    for architecture in names():
+        mains = ["vae"] if architecture in names(variational=True) else ["regression"]
+        mains += ["classification"] if architecture in names(classifies=True) else []
+        others = ("dominant_colors", "colorfulness", "adversarial")
+        found += [(architecture, main, other) for main in mains for other in others]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "main", "other"), _fitting())
+def test_every_architecture_learns_by_every_objective_that_fits(architecture: str, main: str, other: str) -> None:
+    """Slim, on eight drawn photos of 64 pixels: the sum falls, and what is added to it falls or stays."""
+    terms: list[dict[str, object]] = [{"name": main}, {"name": other}]
+    if other == "adversarial":
+        terms[1] |= {"channels": 4}
+    values = {"datasets": {}, "architectures": {architecture: {"objective": terms}}}
+    run = Settings.model_validate(values).architectures.chosen()[architecture]
+    training = TrainingSettings(learning_rate=1e-3, warmup_steps=1)
+    photos, cpu = drawn_photos(64), torch.device("cpu")
+    course = overfit(architecture, slim(run.model), run.objective, training, photos, device=cpu, published=lambda _: {})
+    losses = [next(course).loss for _ in range(30)]
+    assert all(np.isfinite(losses))
+    if other != "adversarial":  # there the critic learns to object
+        assert np.mean(losses[-5:]) < 0.97 * losses[0]

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from colorize.data.statistics import gather
-from colorize.models import load_model
+from colorize.models import Prediction, load_model
 from colorize.settings import Settings
 from colorize.training.averaging import MovingAverage
 from colorize.training.identity import RunSpecification, specify
@@ -254,13 +254,31 @@ def test_photos_per_epoch_cut_a_run_into_shorter_epochs(
 def test_a_compiled_network_learns_the_same(
     specified: Callable[..., RunSpecification], lab: Path, tmp_path: Path
 ) -> None:
-    fit(specified("unet", BARE, epochs=2), lab, tmp_path / "plain")
-    fit(specified("unet", BARE, epochs=2, compile=True), lab, tmp_path / "compiled")
-    one, other = (
-        [r["loss"] for r in read_log(tmp_path / n / "log.jsonl") if "loss" in r] for n in ("plain", "compiled")
-    )
+    fit(specified("unet", BARE, epochs=2, learning_rate=1e-4), lab, tmp_path / "plain")
+    fit(specified("unet", BARE, epochs=2, learning_rate=1e-4, compile=True), lab, tmp_path / "compiled")
+    logs = (read_log(tmp_path / name / "log.jsonl") for name in ("plain", "compiled"))
+    one, other = ([record["loss"] for record in log if "loss" in record] for log in logs)
     assert other == pytest.approx(one, rel=1e-3)
     assert list(weights(tmp_path / "plain")) == list(weights(tmp_path / "compiled"))
+
+
+def test_a_wrong_translation_is_refused(
+    specified: Callable[..., RunSpecification], lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WithoutGradient(torch.nn.Module):
+        """What the compiler makes of a network whose gradients it loses on the way."""
+
+        def __init__(self, model: torch.nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, l: torch.Tensor, seeds: list[int]) -> Prediction:  # noqa: E741
+            prediction = self.model(l, seeds)
+            return Prediction(ab=prediction.ab.detach() + 0.5 * (prediction.ab - prediction.ab.detach()))
+
+    monkeypatch.setattr(torch, "compile", WithoutGradient)
+    with pytest.raises(ValueError, match=r"translates this network wrongly: the gradient of .* is off by 50%"):
+        fit(specified("unet", TINY, compile=True), lab, tmp_path / "run")
 
 
 def test_compiling_without_a_compiler_is_refused(

@@ -17,20 +17,23 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from colorize.data.statistics import gather
 from colorize.models import load_model
+from colorize.settings import Settings
 from colorize.training.__main__ import application
-from colorize.training.identity import RunSpecification
+from colorize.training.identity import RunSpecification, specify
 from colorize.training.log import read_log
 from colorize.training.loop import TrainingError, train
 
 Run = Callable[..., RunSpecification]
+Settle = Callable[..., Settings]
 
 WORKER = """
 import json, sys
 from pathlib import Path
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
-from colorize.training.identity import RunSpecification
+from colorize.training.identity import RunSpecification, specify
 from colorize.training.loop import train
 
 specification, lab, folder, rank, world_size = json.loads(sys.argv[1])
@@ -182,6 +185,33 @@ def test_two_workers_train_as_one(run: Run, lab: Path, tmp_path: Path) -> None:
     mine, theirs = (load_model(tmp_path / name / "model").state_dict() for name in ("one", "two"))
     for name, tensor in mine.items():
         torch.testing.assert_close(theirs[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.slow
+def test_one_two_and_four_workers_agree_for_a_hundred_steps(
+    settings: Settle, root: Path, lab: Path, tmp_path: Path
+) -> None:
+    """Without normalization and dropout; the penalty looks at all photos of a step, the critic at each worker's."""
+    (tmp_path / "data").mkdir()
+    data = tmp_path / "data" / "lab"
+    data.symlink_to(lab)
+    (tmp_path / "data" / "statistics.json").write_text(json.dumps(gather(lab)))
+    values = settings(epochs=34, learning_rate=1e-4).model_dump(mode="json")
+    objective = [{"name": "regression"}, {"name": "dominant_colors"}]
+    model = {"channels": 4, "depth": 2, "normalization": "none"}
+    values["architectures"] = {"unet": {"model": model, "objective": objective}}
+    specification = specify(Settings.model_validate(values), "unet", lab, root)
+    losses = {}
+    for world_size in (1, 2, 4):
+        folder = tmp_path / str(world_size)
+        workers = [start(specification, data, folder, rank, world_size) for rank in range(world_size)]
+        for worker in workers:
+            _, errors = worker.communicate(timeout=600)
+            assert worker.returncode == 0, errors
+        losses[world_size] = [record["loss"] for record in read_log(folder / "log.jsonl") if "loss" in record]
+    assert len(losses[1]) >= 100
+    assert losses[2] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[4] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.slow
