@@ -62,7 +62,7 @@ def train_one(item: Plan, submit: Submit, stopped: Event) -> None:
     training = submit(item)
     workers, shown = follow.Workers(item.folder), None
     while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
-        keep(workers.news())
+        _tell(workers.news())
         if stopped.is_set():
             raise StoppedError(f"{name}: stopped")
         state = follow.progress(read_log(item.folder / "log.jsonl"), item.specification.training.batch_size)
@@ -71,9 +71,18 @@ def train_one(item: Plan, submit: Submit, stopped: Event) -> None:
             line = follow.sentence(architecture, state, item.specification.training.epochs)
             say(line)
             artifacts.update_progress(artifact, state.percent, line)
-    keep(workers.news())
+    _tell(workers.news())
     artifacts.update_progress(artifact, 100.0, f"{name}: done")
     say(f"{architecture}: trained")
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """What the rehearsal found is for everybody, what workers write for Prefect."""
+    for line in lines:
+        if line.startswith("rehearsal: "):
+            say(line)
+        else:
+            keep([line])
 
 
 @task(task_run_name="measure {item.specification.name}", cache_policy=NO_CACHE, persist_result=False)

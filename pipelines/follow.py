@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-# One record covers a second or less of a small run: an estimate from it alone jumps.
-_RECORDS_OF_SPEED = 20
+from colorize.run_progress import Progress, progress
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The last word of a training.
-
-    Attributes:
-        epoch: the one under way, counted from 1.
-        step: optimizer steps done, of `steps`.
-        steps: of the whole run.
-        loss: mean since the record before.
-        images_per_second: over all workers, mean of the last records.
-        seconds_left: of training steps, at the present speed; None where that cannot be told yet.
-        validation_loss: after the last epoch that ended, None before the first did.
-    """
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    images_per_second: float
-    seconds_left: float | None
-    validation_loss: float | None
-
-    @property
-    def percent(self) -> float:
-        """Share of the steps that are done, 0…100."""
-        return 100.0 * self.step / self.steps
+__all__ = ["Progress", "Workers", "progress", "sentence"]
 
 
 class Workers:
-    """What the workers of a run have written to their files, each line once; what is there already is told too.
+    """What the rehearsal and the workers of a run have written to their files, each line once, old ones too.
 
     Args:
         folder: of the run.
@@ -51,9 +21,10 @@ class Workers:
         self._read: dict[str, int] = {}  # bytes
 
     def news(self) -> list[str]:
-        """The whole lines that are new, `worker 0: …`, one worker after another."""
+        """The whole lines that are new, `rehearsal: …` and then `worker 0: …`, one worker after another."""
         lines: list[str] = []
-        for path in sorted((self._folder / "workers").glob("rank-*.log")):
+        files = (self._folder / "workers").glob("*.log")
+        for path in sorted(files, key=lambda path: (path.name.startswith("rank-"), path.name)):
             begin = self._read.get(path.name, 0)
             with path.open("rb") as file:
                 file.seek(begin)
@@ -63,28 +34,6 @@ class Workers:
                 name = path.stem.replace("rank-", "worker ")
                 lines += [f"{name}: {line}" for line in whole.decode(errors="replace").splitlines()]
         return lines
-
-
-def progress(records: Sequence[dict[str, Any]], batch_size: int) -> Progress | None:
-    """The state that a log tells; None before its first training record.
-
-    Args:
-        records: of `log.jsonl`.
-        batch_size: photos per optimizer step, over all workers.
-    """
-    steps = [record for record in records if "loss" in record]
-    if not steps:
-        return None
-    last = steps[-1]
-    validation = next((record["validation_loss"] for record in reversed(records) if "validation_loss" in record), None)
-    speed = _mean_speed([float(record["images_per_second"]) for record in steps[-_RECORDS_OF_SPEED:]])
-    left = (last["steps"] - last["step"]) * batch_size / speed if speed > 0 else None
-    return Progress(last["epoch"], last["step"], last["steps"], float(last["loss"]), speed, left, validation)
-
-
-def _mean_speed(speeds: Sequence[float]) -> float:
-    """Photos per second over intervals of equally many photos; 0 if one of them stood still."""
-    return len(speeds) / sum(1 / speed for speed in speeds) if min(speeds) > 0 else 0.0
 
 
 def sentence(name: str, state: Progress, epochs: int) -> str:
@@ -97,7 +46,8 @@ def sentence(name: str, state: Progress, epochs: int) -> str:
     if state.validation_loss is not None:
         parts.append(f"validation {state.validation_loss:.4g}")
     parts.append(f"{state.images_per_second:.0f} images/s")
-    if state.seconds_left is not None:
-        minutes, seconds = divmod(round(state.seconds_left), 60)
-        parts.append(f"{minutes} min {seconds:02} s left" if minutes else f"{seconds} s left")
+    if state.waiting is not None:
+        parts.append(state.waiting)
+    if state.time_left is not None:
+        parts.append(f"{state.time_left} left")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Before anything is trained: can every node of the cluster see the storage and the data, and has it the same code?"""
+"""Before anything is trained: does every node see storage and data and have the same code, and would the run learn?"""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from colorize.data.shard_index import read_index
-from colorize.storage import sha256_file
-from colorize.stores import open_store
+from colorize.storage import sha256_file, write_bytes
+from colorize.stores import S3, open_store
+from colorize.training import pretrained
+from colorize.training.identity import RunSpecification
+from colorize.training.mirror import Mirror
+from pipelines.ray_session import Resources, nodes
 
 SECONDS: Final = 60.0
 """How long all nodes together may take to answer; a node that does not is named."""
 FREE_BYTES: Final = 2**30
 """What a node must have free for checkpoints on their way."""
+REHEARSAL: Final = "workers/rehearsal.log"
+"""File of a run that says what its rehearsal found."""
 _PROJECT: Final = Path(__file__).parents[1]
 
 
@@ -92,6 +99,46 @@ def preflight(lab: str, data: str, storage: str, seconds: float = SECONDS) -> No
         raise PreflightError("nothing was trained:\n" + "\n".join(sorted(found)))
 
 
+def is_fresh(run: str, folder: Path, storage: str | None) -> bool:
+    """Whether a run has nothing to go on from; raises as `Mirror.fetch` does.
+
+    Args:
+        run: its name.
+        folder: of the run.
+        storage: where it is kept instead; None: in `folder`.
+    """
+    if storage is None:
+        return not (folder / "done.json").exists() and not any((folder / "checkpoints").glob("epoch-*"))
+    mirror = Mirror(storage, run)
+    return not mirror.is_done() and not open_store(mirror.address).names("checkpoints/")
+
+
+def rehearse(run: RunSpecification, lab: str, folder: Path, storage: str | None, resources: Resources) -> None:
+    """Rehearse a run where its workers are going to run, and put what was found beside what they write.
+
+    Args:
+        run: what is going to be trained.
+        lab: as `preflight` has it.
+        folder: of the run.
+        storage: where it is kept instead; None: in `folder`.
+        resources: of the training; one worker's are waited for.
+
+    Raises:
+        TrainingError: it would not learn, or there is no room for it.
+        ValueError: a setting does not fit network or machine, or published weights are missing.
+    """
+    # Ray Train fills one node with workers before it takes the next.
+    together = min(resources.workers, max(machine.cpus // resources.cpus for machine in nodes()))
+    task: Any = ray.remote(num_cpus=resources.cpus, num_gpus=int(resources.gpu), max_retries=0)(_rehearse)
+    try:
+        found: str = ray.get(task.remote(run.to_dict(), lab, folder, storage, (resources.workers, together)))
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, Exception) else error) from error
+    write_bytes(folder / REHEARSAL, f"{found}\n".encode())
+    if storage is not None:
+        Mirror(storage, run.name).push_logs(folder, REHEARSAL)
+
+
 def problems(expected: Expected) -> list[str]:
     """What keeps the node that this runs on from training, one sentence each; empty if nothing does."""
     found = [*_of_storage(expected), *_of_data(expected)]
@@ -122,6 +169,29 @@ def torch_version() -> str:
         return version("torch").partition("+")[0]
     except PackageNotFoundError:
         return "none"
+
+
+def _rehearse(
+    specification: dict[str, Any], lab: str, folder: Path, storage: str | None, workers: tuple[int, int]
+) -> str:
+    """One worker's part of `rehearse`; `workers`: all of them, and those that share a node."""
+    from colorize.training import rehearsal
+
+    run = RunSpecification.from_dict(specification)
+    with tempfile.TemporaryDirectory() as place:
+        weights, folders = folder.parent.parent / pretrained.FOLDER, [folder]
+        if storage is not None:
+            weights = Mirror(storage, run.name).fetch_weights(list(run.published), Path(place))
+            folders = [Path(tempfile.gettempdir()), *([] if storage.startswith(S3) else [Path(storage)])]
+        return rehearsal.rehearse(
+            run,
+            lab,
+            folders,
+            weights=weights,
+            world_size=workers[0],
+            together=workers[1],
+            device="cuda:0" if ray.get_gpu_ids() else "cpu",
+        )
 
 
 @contextmanager

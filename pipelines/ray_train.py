@@ -33,7 +33,7 @@ from colorize.training import pretrained
 from colorize.training.identity import RunSpecification
 from colorize.training.mirror import Mirror
 from pipelines.gauges import Gauges
-from pipelines.preflight import preflight
+from pipelines.preflight import is_fresh, preflight, rehearse
 from pipelines.ray_session import Resources, nodes, share
 from pipelines.worker_output import worker_output
 
@@ -115,14 +115,18 @@ def launch(
 
     Raises:
         PreflightError: a node cannot see what it needs; nothing was trained.
+        TrainingError: the rehearsal says that it would not learn, or that there is no room for it.
         TrainingFailedError: the budget of restarts is used up.
-        ValueError: the cluster has too few CPUs or GPUs.
+        ValueError: the cluster has too few CPUs or GPUs, or a setting does not fit network or machine.
     """
     folder = folder.absolute()
     if storage is None:
         folder.mkdir(parents=True, exist_ok=True)
     preflight(lab, specification.data_digest, storage or str(folder))
     resources = resources_of(scaling)
+    config = {"specification": specification.to_dict(), "lab": lab, "folder": str(folder), "storage": storage}
+    if is_fresh(specification.name, folder, storage):
+        rehearse(specification, lab, folder, storage, resources)
     # Any: mypy knows the class of this name that Ray had before.
     wanted: dict[str, Any] = {"num_workers": scaling.workers}
     if scaling.minimum_workers is not None:
@@ -131,12 +135,7 @@ def launch(
     place = f"{storage.rstrip('/')}/runs/{specification.name}" if storage else str(folder)
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config={
-            "specification": specification.to_dict(),
-            "lab": lab,
-            "folder": str(folder),
-            "storage": storage,
-        },
+        train_loop_config=config,
         scaling_config=ScalingConfig(
             use_gpu=resources.gpu,
             resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
@@ -276,10 +275,15 @@ def _train(specification: RunSpecification, config: dict[str, Any], folder: Path
         world_size=context.get_world_size(),
         device=str(get_device()),
         weights=weights,
-        wrap=prepare_model,
+        wrap=partial(prepare_model, parallel_strategy_kwargs=_of_wrapper(specification)),
         report=partial(report, gauges=gauges),
         keep=keep,
     )
+
+
+def _of_wrapper(specification: RunSpecification) -> dict[str, Any]:
+    """What DistributedDataParallel is told: a frozen encoder has no gradients that it could wait for."""
+    return {"find_unused_parameters": True} if specification.training.frozen_epochs else {}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from colorize.commands.project import find_root
+from colorize.run_progress import Progress, progress
 
 _BARS = "▁▂▃▄▅▆▇█"
 _REFRESH_SECONDS = 1.0
@@ -25,7 +26,7 @@ def watch(
     run: Annotated[str | None, typer.Argument(help="Name (or its beginning) of a run; default: the newest.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Print the present state and stop.")] = False,
 ) -> None:
-    """Show step, loss, learning rate, images per second and the curve of the loss until the run is done."""
+    """Show step, loss, learning rate, speed, time left and the curve of the loss until the run is done."""
     runs = find_root() / "runs"
     folder = _find_run(runs, run)
     console = Console()
@@ -53,22 +54,36 @@ def _view(folder: Path) -> Group:
     steps = [record for record in records if "loss" in record]
     epochs = [record for record in records if "validation_loss" in record]
     table = Table(title=folder.name + (" (done)" if (folder / "done.json").exists() else ""), title_justify="left")
+    state = progress(records, _batch_size(folder))
     for column in ("epoch", "step", "loss", "learning rate", "images/s", "validation loss", "validation ab RMSE"):
         table.add_column(column, justify="right")
-    if steps:
-        last, validated = steps[-1], epochs[-1] if epochs else {}
+    if state is not None:
+        validated = epochs[-1] if epochs else {}
         table.add_row(
-            str(last.get("epoch", "")),
-            str(last.get("step", "")),
-            f"{last['loss']:.4f}",
-            f"{last.get('learning_rate', float('nan')):.2e}",
-            f"{last.get('images_per_second', float('nan')):.1f}",
+            str(state.epoch),
+            f"{state.step}/{state.steps}",
+            f"{state.loss:.4f}",
+            f"{steps[-1].get('learning_rate', float('nan')):.2e}",
+            f"{state.images_per_second:.1f}",
             f"{validated['validation_loss']:.4f}" if validated else "",
             f"{validated['validation_ab_rmse']:.2f}" if "validation_ab_rmse" in validated else "",
         )
-    lines = [Text(f"training loss    {sparkline([record['loss'] for record in steps])}")]
+    lines = [Text(", ".join(_outlook(state)))] if state is not None and _outlook(state) else []
+    lines += [Text(f"training loss    {sparkline([record['loss'] for record in steps])}")]
     lines += [Text(f"validation loss  {sparkline([record['validation_loss'] for record in epochs])}")] if epochs else []
     return Group(table, *lines)
+
+
+def _outlook(state: Progress) -> list[str]:
+    """Time left and, where it counts, time lost."""
+    left = state.time_left
+    return [*([] if left is None else [f"{left} left"]), *([] if state.waiting is None else [state.waiting])]
+
+
+def _batch_size(folder: Path) -> int:
+    """Photos per step of a run."""
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return int(run["training"]["batch_size"])
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:

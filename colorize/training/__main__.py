@@ -51,9 +51,14 @@ def main(
             return
         from colorize.training.loop import TrainingError, train
 
+        weights = params.parent / FOLDER
         try:
+            if not any((folder / "checkpoints").glob("epoch-*")):
+                from colorize.training.rehearsal import rehearse
+
+                found = rehearse(run, lab, [folder], weights=weights, device=device, threads=threads)
+                console.print(found, markup=False)
             with _Live(console, run.name) as live:
-                weights = params.parent / FOLDER
                 done = train(run, lab, folder, device=device, threads=threads, weights=weights, report=live)
         except TrainingError as error:
             raise typer.Exit(_failed(console, error)) from error

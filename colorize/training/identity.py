@@ -35,6 +35,7 @@ _NOT_COUNTED = {
     "training/overfit.py",
     "training/mirror.py",
     "training/rehearsal.py",
+    "training/room.py",
 }
 # How often and how many checkpoints are kept changes no weight.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints"}

@@ -272,7 +272,7 @@ def test_every_architecture_learns_by_every_objective_that_fits(architecture: st
     training = TrainingSettings(learning_rate=1e-3, warmup_steps=1)
     photos, cpu = drawn_photos(64), torch.device("cpu")
     course = overfit(architecture, slim(run.model), run.objective, training, photos, device=cpu, published=lambda _: {})
-    losses = [next(course).loss for _ in range(30)]
+    losses = [next(course).loss for _ in range(16)]
     assert all(np.isfinite(losses))
     if other != "adversarial":  # there the critic learns to object
-        assert np.mean(losses[-5:]) < 0.97 * losses[0]
+        assert np.mean(losses[-4:]) < 0.98 * losses[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,33 @@ def test_the_speed_is_that_of_the_last_records_together() -> None:
     state = progress([{**STEP, "images_per_second": speed} for speed in (4.0, 12.0)], 16)
     assert state is not None
     assert state.images_per_second == pytest.approx(6.0)
+
+
+def test_waiting_counts_by_the_time_that_records_take() -> None:
+    # The first record takes three times as long as the second: (3 x 2 % + 10 %) / 4.
+    slow, fast = ({**STEP, "images_per_second": v, "data_wait_share": w} for v, w in ((4.0, 0.02), (12.0, 0.1)))
+    state = progress([slow, fast], 16)
+    assert state is not None
+    assert state.data_wait_share == pytest.approx(0.04)
+    assert "6 images/s, waits for data 4%, " in sentence("unet", state, 5)
+    assert "waits" not in sentence("unet", replace(state, data_wait_share=0.0099), 5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(59.4, "59 s"), (60.0, "1 min 00 s"), (3599.6, "1 h 00 min"), (90061.0, "25 h 01 min")]
+)
+def test_time_left_in_words(seconds: float, told: str) -> None:
+    state = progress([STEP], 16)
+    assert state is not None
+    assert replace(state, seconds_left=seconds).time_left == told
+
+
+def test_the_rehearsal_is_told_before_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "workers").mkdir()
+    for name in ("rank-0", "rank-1", "rehearsal"):
+        (tmp_path / "workers" / f"{name}.log").write_text(f"{name} speaks\n")
+    told = ["rehearsal: rehearsal speaks", "worker 0: rank-0 speaks", "worker 1: rank-1 speaks"]
+    assert Workers(tmp_path).news() == told
 
 
 def test_each_whole_line_of_the_workers_is_told_once(tmp_path: Path) -> None:
