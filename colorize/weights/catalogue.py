@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
-Kind = Literal["generator", "critic", "encoder"]
+Kind = Literal["generator", "critic", "encoder", "extractor"]
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.[a-z]+$")
 
 
@@ -50,7 +50,8 @@ class Published:
 
     Attributes:
         name: by which it is asked for.
-        kind: a generator makes colours, a critic judges them, an encoder is what others begin with.
+        kind: a generator makes colours, a critic judges them, an encoder is what others begin with, an extractor is
+            what metrics look through (as they do through the encoder `vgg16`).
         builder: `module:attribute` that makes the network at its published width when it is called.
         parameters: their number.
         page: where its publisher describes it.
@@ -97,18 +98,19 @@ class Published:
         return known[variant]
 
 
-def _torchvision(name: str, parameters: int, builder: str, file: str) -> Published:
+def _torchvision(name: str, parameters: int, builder: str, file: str, kind: Kind = "encoder") -> Published:
     match = _HASH_IN_NAME.search(file)
     assert match is not None, f"torchvision's file names carry a hash; {file} does not"
     return Published(
         name,
-        "encoder",
+        kind,
         builder,
         parameters,
         f"https://pytorch.org/vision/stable/models/generated/torchvision.models.{name}.html",
         "BSD-3-Clause (trained on ImageNet, whose own terms apply)",
         (PublishedFile("imagenet", f"https://download.pytorch.org/models/{file}", match[1]),),
-        arguments=(name,),
+        # Encoders come in several depths from one builder.
+        arguments=(name,) if kind == "encoder" else (),
     )
 
 
@@ -228,6 +230,14 @@ _CATALOGUE = (
     _torchvision("resnet101", 44_549_160, "colorize.models.resnet:ResNet", "resnet101-63fe2227.pth"),
     _torchvision("vgg16", 138_357_544, "colorize.models.vgg:VGG", "vgg16-397923af.pth"),
     _torchvision("vgg16_bn", 138_365_992, "colorize.models.vgg:VGG", "vgg16_bn-6c64b313.pth"),
+    _torchvision("alexnet", 61_100_840, "colorize.metrics.lpips:AlexNet", "alexnet-owt-7be5be79.pth", "extractor"),
+    _torchvision(
+        "inception_v3",
+        27_161_264,
+        "colorize.metrics.inception:InceptionV3",
+        "inception_v3_google-0cc3c7bd.pth",
+        "extractor",
+    ),
 )
 CATALOGUE = {published.name: published for published in _CATALOGUE}
 

@@ -38,7 +38,7 @@ def test_the_list_names_every_network_its_licence_and_what_is_there(project: Pat
     shown = run("weights", "list", folder=project)
     assert shown.returncode == 0, shown.stderr
     lines = [line for line in shown.stdout.splitlines() if "│" in line]
-    assert len(lines) == 16
+    assert len(lines) == 18
     pixel = next(line for line in lines if "pix2pix_pixelgan" in line)
     assert "pixel.pth" in pixel
     assert "8,832" in pixel

@@ -19,7 +19,8 @@ GENERATORS = [name for name in names() if find(name).kind == "generator"]
 
 def test_all_published_networks_are_there() -> None:
     assert names() == [
-        *("ddcolor_large", "ddcolor_tiny", "deoldify_artistic", "deoldify_critic", "deoldify_stable", "eccv16"),
+        *("alexnet", "ddcolor_large", "ddcolor_tiny", "deoldify_artistic", "deoldify_critic", "deoldify_stable"),
+        *("eccv16", "inception_v3"),
         *("pix2pix_patchgan", "pix2pix_pixelgan", "pix2pix_unet256"),
         *("resnet101", "resnet18", "resnet34", "resnet50", "siggraph17", "vgg16", "vgg16_bn"),
     ]
@@ -66,7 +67,7 @@ def test_hashes_are_those_of_the_file_names() -> None:
 def test_unknown_names_and_variants_are_answered() -> None:
     with pytest.raises(WeightsError, match="did you mean 'eccv16'"):
         find("ecv16")
-    with pytest.raises(WeightsError, match="there are: ddcolor_large, ddcolor_tiny"):
+    with pytest.raises(WeightsError, match="there are: alexnet, ddcolor_large"):
         find("monet")
     with pytest.raises(WeightsError, match="no variant 'dark'; there are: stable, video"):
         find("deoldify_stable").file("dark")
@@ -79,4 +80,4 @@ def test_the_catalogue_costs_no_torch() -> None:
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
     )
-    assert len(CATALOGUE) == 16
+    assert len(CATALOGUE) == 18
