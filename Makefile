@@ -59,6 +59,9 @@ flows: $(READY)  ## Prefect's page of the flow runs: progress, learning, compari
 retrain: $(READY)  ## look at the sources, make the data, decide, train, let the gate decide (ACCEPT=1: data that look odd too)
 	@python -m pipelines.retrain $(if $(ACCEPT),--accept-data)
 
+ablation: $(READY)  ## which cure moves which artefact: SIZE=small|full, SEEDS=3
+	@python -m pipelines.ablation --size $(or $(SIZE),small) --seeds $(or $(SEEDS),3)
+
 schedule: $(READY)  ## retrain every night until Ctrl-C: a local Prefect server, its page and a worker
 	@python -m pipelines.schedule
 
@@ -97,4 +100,4 @@ clean:  ## remove everything a run made (not .venv, not the DVC cache, not what 
 distclean: clean  ## also the environment, the DVC cache and what was downloaded
 	rm -rf data .venv .dvc/cache .dvc/tmp *.egg-info
 
-.PHONY: help setup run data profile ui flows retrain schedule lint test test-all test-slow lock gc clean distclean
+.PHONY: help setup run data profile ui flows retrain ablation schedule lint test test-all test-slow lock gc clean distclean

@@ -1,0 +1,176 @@
+"""The Prefect flow `ablation`: trainings side by side on Ray, each measured once, then the table of what moved."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from colorize import ablation
+from colorize.data.shard_index import read_index
+from colorize.metrics import evaluation
+from colorize.settings import Settings, load_settings
+from colorize.settings.sections import ScalingSettings
+from colorize.storage import write_bytes, write_json
+from colorize.training.log import read_log
+from pipelines import artifacts, follow
+from pipelines.ablation import FIGURES, REPORT, Item, Request, items
+from pipelines.console import keep, say
+from pipelines.flow import StoppedError, lost_controller
+from pipelines.ray_session import Node, Resources, nodes, ray_session
+from pipelines.ray_train import TrainingFailedError, resources_of, submit
+from pipelines.results import measurement
+
+_SECONDS_BETWEEN_LINES = 30.0
+_INPUTS = "inputs.json"
+
+
+@task(
+    task_run_name="train {item.title}",
+    retries=1,
+    retry_delay_seconds=5,
+    retry_condition_fn=lost_controller,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def train_one(item: Item, lab: Path, scaling: ScalingSettings, stopped: Event) -> None:
+    """One training on Ray, followed by its logs until it ends or `stopped` is set."""
+    specification, folder = item.plan.specification, item.plan.folder
+    artifact = artifacts.start_progress(f"{item.variant.name}-{item.seed}", item.title)
+    training = submit(specification, str(lab), folder, scaling.storage, scaling)
+    workers, shown = follow.Workers(folder), None
+    while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
+        keep(workers.news())
+        if stopped.is_set():
+            raise StoppedError(f"{item.title}: stopped")
+        state = follow.progress(read_log(folder / "log.jsonl"), specification.training.batch_size)
+        if state is not None and state != shown:
+            shown = state
+            line = follow.sentence(item.title, state, specification.training.epochs)
+            say(line)
+            artifacts.update_progress(artifact, state.percent, line)
+    keep(workers.news())
+    artifacts.update_progress(artifact, 100.0, f"{item.title}: done")
+
+
+@task(task_run_name="measure {item.title}", cache_policy=NO_CACHE, persist_result=False)
+def measure(item: Item, lab: Path, settings: Settings) -> pa.Table:
+    """Rows of the test photos, measured unless the same measurement is there already."""
+    from colorize.training.precision import choose_device
+
+    folder = item.plan.folder / "evaluation"
+    inputs, path = measurement(settings, lab.parent.parent), folder / _INPUTS
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != inputs:
+        evaluation.evaluate_model(
+            item.title, item.plan.folder / "model", folder, lab.parent, settings.evaluation, device=choose_device()
+        )
+        write_json(path, inputs)
+    return pq.read_table(folder / evaluation.ROWS)
+
+
+@flow(name="ablation", persist_result=False)
+def ablation_flow(root: str, size: ablation.Size, seeds: int, lab: str, cures: list[str]) -> None:
+    """Train what has to be, measure all, and write which cure moves which figure to `reports/`.
+
+    Args:
+        root: the project's folder; `params.yaml` there says how is trained and measured.
+        size: of networks and trainings, small or full.
+        seeds: each network is trained with the seeds 1 to this.
+        lab: the LAB shards.
+        cures: only these; empty: all.
+
+    Raises:
+        TrainingFailedError: some training failed; the message has a line for each.
+        ValueError: a setting cannot be had on this machine.
+    """
+    folder = Path(root).resolve()
+    settings = load_settings(folder / "params.yaml")
+    request = Request(size, seeds, Path(lab).resolve(), tuple(cures))
+    chosen = items(request, settings, folder)
+    tables = _run_all(chosen, request.lab, settings)
+    measured: dict[str, list[pa.Table]] = {}
+    for item, table in zip(chosen, tables, strict=True):
+        measured.setdefault(item.variant.name, []).append(table)
+    found = ablation.effects(measured)
+    text = ablation.markdown(found, _about(request, chosen[0]))
+    write_bytes(folder / REPORT, text.encode())
+    write_json(folder / FIGURES, {"size": size, "seeds": seeds, "effects": ablation.records(found)})
+    create_table_artifact(table=ablation.rows_of(found), key="ablation", description="Which cure moves which figure")
+    say(text)
+    say(f"written to {REPORT} and {FIGURES}")
+
+
+def _run_all(chosen: Sequence[Item], lab: Path, settings: Settings) -> list[pa.Table]:
+    """Train and measure, as many at once as there is room for; rows in the order of the items."""
+    scaling = _one_worker(settings.scaling)
+    stopped, turn = Event(), Lock()
+    ended: list[Item] = []
+
+    def run(item: Item) -> pa.Table:
+        if item.plan.action != "skip":
+            train_one(item, lab, scaling, stopped)
+        with turn:  # it takes all cores
+            table = measure(item, lab, settings)
+            ended.append(item)
+            say(f"{len(ended)} of {len(chosen)}: {item.title}: trained and measured")
+        return table
+
+    trains = any(item.plan.action != "skip" for item in chosen)
+    if trains:
+        say("starting Ray")
+    with ray_session() if trains else nullcontext():
+        together = side_by_side(resources_of(scaling), nodes()) if trains else 1
+        say(f"{len(chosen)} networks, {together} at a time")
+        with ThreadPoolExecutor(together) as pool:
+            # In a copy of the context each: so Prefect knows whose part they are.
+            runs = [pool.submit(contextvars.copy_context().run, run, item) for item in chosen]
+            try:
+                errors = [run.exception() for run in runs]
+            finally:
+                # After Ctrl-C: when the session ends, no thread may be in Ray any more.
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+    if failures := [f"{item.title}: {error}" for item, error in zip(chosen, errors, strict=True) if error is not None]:
+        raise TrainingFailedError("\n".join(failures))
+    return [run.result() for run in runs]
+
+
+def side_by_side(resources: Resources, machines: Sequence[Node]) -> int:
+    """How many trainings of one worker fit at once, at least 1.
+
+    Each waits in processes of its own even while it waits for its turn: more would only take memory.
+    """
+    fits = [
+        min(node.cpus // resources.cpus, node.gpus) if resources.gpu else node.cpus // resources.cpus
+        for node in machines
+    ]
+    return max(1, sum(fits))
+
+
+def _one_worker(scaling: ScalingSettings) -> ScalingSettings:
+    """Small networks, and many: side by side with a worker each they are done sooner than one after another."""
+    changes: dict[str, Any] = {"workers": 1, "minimum_workers": None, "cpus_per_worker": scaling.cpus_per_worker or 1}
+    return scaling.model_copy(update=changes)
+
+
+def _about(request: Request, item: Item) -> str:
+    index, training = read_index(request.lab), item.plan.specification.training
+    width = item.plan.specification.model.model_dump()["width"]
+    photos = min(training.photos_per_epoch or index["photos"]["train"], index["photos"]["train"])
+    return (
+        f"size {request.size}: {ablation.ARCHITECTURE} of width {width:g}, "
+        f"{training.epochs} epochs of {photos:,} photos of {index['width']} × {index['height']} pixels, "
+        f"learning rate {training.learning_rate:g}; {request.seeds} seed(s), {index['photos']['test']:,} test photos; "
+        f"data {index['digest'][:12]}"
+    )
