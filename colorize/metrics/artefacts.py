@@ -27,7 +27,7 @@ RING: Final = 0.08
 PERIODS: Final = (2, 4, 8)
 
 _HUES = 36  # bins of 10 degrees
-_PROFILE = 16  # steps from the border to the middle
+PROFILE = 16  # steps from the border to the middle
 _ERROR_FLOOR = 0.5  # CIELAB units: below what 8 bits a channel can show, so that no error means a ratio of 1
 _SHARE_FLOOR = 0.05  # the same for errors as shares of another
 _HIGH = (0.125, 0.5)  # cycles a pixel
@@ -130,7 +130,7 @@ def border(lab: Floats, truth: Floats | None = None) -> Figures:
         "error_ratio": _ratio(error, ring, ~ring),
         "corner_ratio": _ratio(error, corners, ~ring),
         "scene_ratio": _ratio(constant, ring, ~ring),
-        "profile": _profile(error),
+        "profile": profile(error),
         "shift_x": shift[1],
         "shift_y": shift[0],
     }
@@ -184,12 +184,12 @@ def checkerboard(lab: Floats, truth: Floats | None = None) -> Figures:
     """
     ab = lab[..., 1:].astype(np.float64)
     names = [f"peak_{period}" for period in PERIODS]
-    figures: Figures = dict(zip(names, _peaks(_spectrum(ab), PERIODS), strict=True))
+    figures: Figures = dict(zip(names, _peaks(spectrum(ab), PERIODS), strict=True))
     pattern = ab if truth is None else ab - truth[..., 1:].astype(np.float64)
     figures |= {f"phase_{period}": _phases(pattern, period) for period in PERIODS}
     if truth is not None:
         true_ab = truth[..., 1:].astype(np.float64)
-        true_peaks = _peaks(_spectrum(true_ab), PERIODS)
+        true_peaks = _peaks(spectrum(true_ab), PERIODS)
         figures |= {
             f"peak_excess_{period}": figures[f"peak_{period}"] - true
             for period, true in zip(PERIODS, true_peaks, strict=True)
@@ -206,7 +206,7 @@ def peak(ab: NDArray[np.float64], period: int) -> float:
         ab: H×W×channels.
         period: pixels.
     """
-    return _peaks(_spectrum(ab), (period,))[0]
+    return _peaks(spectrum(ab), (period,))[0]
 
 
 def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
@@ -231,7 +231,7 @@ def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
     sharpness = _quotient(float(np.percentile(colour_edges, 95)), float(np.percentile(true_edges, 95)))
     error, plain = _distance(ab, true_ab), _distance(constant, true_ab)
     at_border, inside = (float(error[part].mean() / (plain[part].mean() + _ERROR_FLOOR)) for part in (ring, ~ring))
-    excess = np.subtract(_peaks(_spectrum(ab), PERIODS), _peaks(_spectrum(true_ab), PERIODS))
+    excess = np.subtract(_peaks(spectrum(ab), PERIODS), _peaks(spectrum(true_ab), PERIODS))
     return {
         "bias_a": float(shift[0]),
         "bias_b": float(shift[1]),
@@ -294,15 +294,15 @@ def _ratio(error: NDArray[np.float64], there: NDArray[np.bool_], elsewhere: NDAr
     return float((error[there].mean() + _ERROR_FLOOR) / (error[elsewhere].mean() + _ERROR_FLOOR))
 
 
-def _profile(error: NDArray[np.float64]) -> list[float]:
+def profile(error: NDArray[np.float64]) -> list[float]:
     """Mean error by distance to the border, as a share of the way to the middle."""
     height, width = error.shape
     rows, columns = (
         np.minimum(np.arange(side), np.arange(side)[::-1]) / max(1, (side - 1) // 2) for side in (height, width)
     )
-    steps = np.minimum((np.minimum(rows[:, None], columns) * _PROFILE).astype(np.intp), _PROFILE - 1).ravel()
-    counts = np.bincount(steps, minlength=_PROFILE)
-    sums = np.bincount(steps, error.ravel(), minlength=_PROFILE)
+    steps = np.minimum((np.minimum(rows[:, None], columns) * PROFILE).astype(np.intp), PROFILE - 1).ravel()
+    counts = np.bincount(steps, minlength=PROFILE)
+    sums = np.bincount(steps, error.ravel(), minlength=PROFILE)
     return [float(total / count) if count else 0.0 for total, count in zip(sums, counts, strict=True)]
 
 
@@ -316,7 +316,7 @@ def _shift(moved: Floats, reference: Floats) -> tuple[float, float]:
     return float(-back[0] + 0.0), float(-back[1] + 0.0)
 
 
-def _spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power by frequency, H×W, summed over channels; without the mean, and with the borders faded out (Hann)."""
     height, width = values.shape[:2]
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
@@ -327,7 +327,7 @@ def _spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _energies(values: NDArray[np.float64]) -> tuple[float, float]:
     """Energy at high frequencies, and at all but the mean."""
-    power = _spectrum(values)
+    power = spectrum(values)
     height, width = power.shape
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     high = (radius >= _HIGH[0]) & (radius <= _HIGH[1])

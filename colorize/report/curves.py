@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: drawn by hand, so that they follow the page's light and dark colours."""
+"""Learning curves, read from the logs of runs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,11 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT = 420, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
 #: Points a line is thinned to: more cannot be told apart at this width.
 _POINTS = 240
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a chart; `style` is a class of the stylesheet, `tone` the number of its colour."""
-
-    label: str
-    points: Sequence[tuple[float, float]]
-    tone: int
-    style: str = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,63 +46,7 @@ def read_log(path: Path) -> Log:
     return log
 
 
-def chart(lines: Sequence[Line], x_label: str, title: str) -> str:
-    """An SVG of some lines over a common grid; it scales with the page.
-
-    Args:
-        lines: at least one point in all.
-        x_label: what the horizontal axis counts.
-        title: read out by screen readers.
-    """
-    x_ticks = [tick for tick in ticks(*_range(lines, 0), 5) if tick == int(tick)]
-    low, high = _range(lines, 1)
-    y_ticks = ticks(min(low, 0.0) if low < 0.35 * high else low, high, 5)
-    x_low, x_high = _range(lines, 0)
-    y_low, y_high = min(y_ticks[0], low), max(y_ticks[-1], high)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (
-            _LEFT + (x - x_low) / ((x_high - x_low) or 1) * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - (y - y_low) / ((y_high - y_low) or 1) * (HEIGHT - _TOP - _BOTTOM),
-        )
-
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
-    for tick in y_ticks:
-        y = at(x_low, tick)[1]
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in x_ticks:
-        x = at(tick, y_low)[0]
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 23}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{escape(x_label)}</text>')
-    for line in lines:
-        spots = [at(*point) for point in _thinned(line.points)]
-        path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in spots)
-        parts.append(
-            f'<path class="{line.style} tone-{line.tone}" d="{path}"><title>{escape(line.label)}</title></path>'
-        )
-        if line.style != "faint":
-            parts += [f'<circle class="dot tone-{line.tone}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in spots]
-    return "".join([*parts, "</svg>"])
-
-
-def ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers that span a range: about `count` of them, in steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        high = low + (abs(low) or 1.0)
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def _range(lines: Sequence[Line], axis: int) -> tuple[float, float]:
-    values = [point[axis] for line in lines for point in line.points]
-    return min(values), max(values)
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Means of neighbouring points, so that a long run draws as one readable line."""
     size = math.ceil(len(points) / _POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), size)]

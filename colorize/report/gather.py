@@ -2,80 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from colorize import decisions
 from colorize.data.statistics import load_statistics
-from colorize.metrics import baselines
-from colorize.metrics.comparison import Comparison, best, compare, interval
-from colorize.metrics.evaluation import ROWS, SUMMARY, TRUTH, summarise
-from colorize.metrics.gallery import GALLERY, gallery_ids
-from colorize.report.curves import Log, read_log
+from colorize.metrics import baselines, evaluation
+from colorize.metrics.comparison import Comparison, compare
+from colorize.metrics.evaluation import ROWS
+from colorize.metrics.gallery import GALLERY
 from colorize.report.data_page import DataPage, gather_data
-from colorize.report.pictures import ab_density, thumbnail_of_file
+from colorize.report.entries import Entry, ranked, read_baseline, read_json, read_model
+from colorize.report.gallery import GREY, TRUTH, Column, GalleryPhoto, gather_gallery
+from colorize.report.panels import Panel
+from colorize.report.pictures import ab_density
 
 #: Where `evaluate_baselines` writes, below the project's folder.
 BASELINES_FOLDER = Path("runs/baselines")
 PRIMARY = "ab_error_rebalanced"
+#: Figures that the page shows of each photo of the gallery, besides the primary one.
+PER_PHOTO = (
+    "ab_rmse",
+    "ciede2000_mean",
+    "psnr",
+    "ssim",
+    "colorfulness",
+    "colorfulness_truth",
+    "hue_divergence",
+    "border_ratio",
+    "checkerboard",
+)
 
 _DECISIONS_SHOWN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A model or a baseline with its figures.
-
-    Attributes:
-        name: the architecture, or the baseline.
-        run: the run's name; empty for a baseline.
-        rows: per-photo rows.
-        summary: means over the photos.
-        low: lower end of the 95 % interval of the primary metric's mean.
-        high: its upper end.
-        log: what training wrote.
-        facts: what `model.json` says: parameters, settings.
-        hint_share: of a guided baseline, the share of pixels whose true colours it was told; 0 of what is automatic.
-    """
-
-    name: str
-    run: str
-    rows: pa.Table
-    summary: dict[str, float]
-    low: float
-    high: float
-    log: Log = field(default_factory=Log)
-    facts: dict[str, Any] = field(default_factory=dict)
-    hint_share: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One picture of the gallery: grey, truth, or a model's, with that model's ab RMSE on the photo."""
-
-    label: str
-    picture: str
-    ab_rmse: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryPhoto:
-    """One test photo side by side."""
-
-    id: str
-    dataset: str
-    shots: list[Shot]
-
-    def picture(self, label: str) -> str:
-        """The picture under a label; empty where there is none."""
-        return next((shot.picture for shot in self.shots if shot.label == label), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +60,7 @@ class Report:
         champion: the run that the registry's alias points to; empty where nobody was asked.
         verdict: the best model against the best baseline, on the primary metric.
         runner_up: the best model against the second-best.
+        panels: what the gallery's pictures show of the artefacts: the truth first, then the models by name.
         decisions: about champions, the newest first; the newest of them, where there are many.
         decided: how many there are in all.
         lineage: facts on where the figures come from, in order.
@@ -114,6 +75,7 @@ class Report:
     verdict: Comparison | None = None
     runner_up: Comparison | None = None
     gallery: list[GalleryPhoto] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
     colors: Colors | None = None
     data: DataPage = field(default_factory=DataPage)
     decisions: list[decisions.Decision] = field(default_factory=list)
@@ -139,16 +101,16 @@ def gather(
     """
     folders = _newest_runs(root / "runs") if runs is None else [root / "runs" / run for run in runs]
     report = Report(primary, champion)
-    report.models = _ranked([entry for folder in folders if (entry := _model(folder, primary))], primary)
+    report.models = ranked([entry for folder in folders if (entry := read_model(folder, primary))], primary)
     report.baselines, report.guided = (
-        _ranked([entry for name in names if (entry := _baseline(root / BASELINES_FOLDER / name, primary))], primary)
+        ranked([entry for name in names if (entry := read_baseline(root / BASELINES_FOLDER / name, primary))], primary)
         for names in (baselines.NAMES, baselines.GUIDED)
     )
     if report.models and report.baselines:
         report.verdict = compare(report.models[0].rows, report.baselines[0].rows, primary)
     if len(report.models) > 1:
         report.runner_up = compare(report.models[0].rows, report.models[1].rows, primary)
-    report.gallery = _gallery(root, report, photos)
+    report.gallery, report.panels = _gallery(root, report, photos)
     report.colors = _colors(root / "data" / "statistics.json")
     report.data = gather_data(root / "data")
     decided = decisions.read(root / decisions.PATH)
@@ -167,68 +129,20 @@ def _newest_runs(runs: Path) -> list[Path]:
     return [newest[name] for name in sorted(newest)]
 
 
-def _model(folder: Path, primary: str) -> Entry | None:
-    if not (folder / "evaluation" / ROWS).is_file():
-        return None
-    facts = _json(folder / "model" / "model.json")
-    name = str(facts.get("architecture") or folder.name.rpartition("-")[0])
-    rows, summary, (low, high) = _measured(folder / "evaluation", primary)
-    return Entry(name, folder.name, rows, summary, low, high, read_log(folder / "log.jsonl"), facts)
-
-
-def _baseline(folder: Path, primary: str) -> Entry | None:
-    if not (folder / ROWS).is_file():
-        return None
-    rows, summary, (low, high) = _measured(folder, primary)
-    return Entry(folder.name, "", rows, summary, low, high, hint_share=_json(folder / SUMMARY).get("hint_share", 0.0))
-
-
-def _measured(evaluation: Path, primary: str) -> tuple[pa.Table, dict[str, float], tuple[float, float]]:
-    rows = pq.read_table(evaluation / ROWS)
-    return rows, summarise(rows), interval(rows[primary].to_numpy())
-
-
-def _ranked(entries: list[Entry], primary: str) -> list[Entry]:
-    """Best first."""
-    ranked, left = [], {entry.name: entry for entry in entries}
-    while left:
-        ranked.append(left.pop(best({name: entry.summary[primary] for name, entry in left.items()}, primary)))
-    return ranked
-
-
-def _gallery(root: Path, report: Report, photos: int) -> list[GalleryPhoto]:
-    """The test photos that every model has a picture of, in an order that mixes the datasets."""
-    truth = root / BASELINES_FOLDER / TRUTH / GALLERY
-    grey = root / BASELINES_FOLDER / baselines.GREY / GALLERY
+def _gallery(root: Path, report: Report, photos: int) -> tuple[list[GalleryPhoto], list[Panel]]:
+    """The test photos that every model has a picture of, and the panels over them."""
+    greys = next((entry for entry in report.baselines if entry.name == baselines.GREY), None)
     # By name, not by rank: a reader learns where a model stands, and the next report does not shuffle them.
-    models = sorted(report.models, key=lambda entry: entry.name)
-    folders = [root / "runs" / entry.run / "evaluation" / GALLERY for entry in models]
-    ids = {path.stem for path in truth.glob("*.png")}
-    for folder in folders:
-        ids &= {path.stem for path in folder.glob("*.png")}
-    known = report.baselines[:1] or report.models[:1]
-    datasets = _by_photo(known[0], "dataset") if known else {}
-    errors = [_by_photo(entry, "ab_rmse") for entry in models]
-    greys = next((_by_photo(entry, "ab_rmse") for entry in report.baselines if entry.name == baselines.GREY), {})
-    shown = gallery_ids({identity: datasets.get(identity, "") for identity in ids}, photos)
-    gallery = []
-    for identity in shown:
-        columns = [("grey", grey, greys.get(identity)), ("truth", truth, None)]
-        columns += [
-            (entry.name, folder, error.get(identity))
-            for entry, folder, error in zip(models, folders, errors, strict=True)
-        ]
-        shots = [
-            Shot(label, picture, error)
-            for label, folder, error in columns
-            if (picture := thumbnail_of_file(folder / f"{identity}.png"))
-        ]
-        gallery.append(GalleryPhoto(identity, datasets.get(identity, ""), shots))
-    return gallery
-
-
-def _by_photo(entry: Entry, column: str) -> dict[str, Any]:
-    return dict(zip(entry.rows["id"].to_pylist(), entry.rows[column].to_pylist(), strict=True))
+    columns = [
+        Column(GREY, root / BASELINES_FOLDER / baselines.GREY / GALLERY, greys),
+        Column(TRUTH, root / BASELINES_FOLDER / evaluation.TRUTH / GALLERY),
+        *(
+            Column(entry.name, root / "runs" / entry.run / "evaluation" / GALLERY, entry)
+            for entry in sorted(report.models, key=lambda entry: entry.name)
+        ),
+    ]
+    known = next(iter([*report.baselines, *report.models]), None)
+    return gather_gallery(columns, known.by_photo("dataset") if known else {}, (report.primary, *PER_PHOTO), photos)
 
 
 def _colors(path: Path) -> Colors | None:
@@ -242,7 +156,7 @@ def _colors(path: Path) -> Colors | None:
 
 
 def _lineage(root: Path, report: Report) -> dict[str, str]:
-    index = _json(root / "data" / "lab" / "index.json")
+    index = read_json(root / "data" / "lab" / "index.json")
     facts = {
         "git commit": _commit(root),
         "data digest": str(index.get("digest", "")),
@@ -263,14 +177,6 @@ def _commit(root: Path) -> str:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _text(path: Path) -> str:

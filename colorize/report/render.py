@@ -7,27 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from colorize.decisions import Decision
 from colorize.metrics.comparison import Comparison
-from colorize.report import curves
+from colorize.report.cards import card_of
+from colorize.report.charts import TONES
+from colorize.report.columns import ARTEFACTS, METRICS, Metric
 from colorize.report.data_page import OUTCOMES
-from colorize.report.gather import Entry, Report
+from colorize.report.drawings import artefact_panels, learning_curves
+from colorize.report.entries import Entry
+from colorize.report.gallery import TRUTH, GalleryPhoto
+from colorize.report.gather import PER_PHOTO, Report
 from colorize.report.pictures import AB_RANGE
 from colorize.storage import write_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A column of a table: `goal` is "less", "more", "zero", "one", or "truth" where the true photos' value is it."""
-
-    key: str
-    title: str
-    goal: str
-    digits: int
-    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +33,6 @@ class Verdict:
     sentence: str
     note: str
 
-
-METRICS = (
-    Metric("ab_error_rebalanced", "rebalanced ab error", "less", 2, "distance in ab, rare colours weigh more"),
-    Metric("ab_rmse", "ab RMSE", "less", 2, "root mean square over pixels and both channels, CIELAB units"),
-    Metric("ciede2000_mean", "ΔE2000", "less", 2, "perceived difference CIEDE2000, mean over pixels"),
-    Metric("ciede2000_p95", "ΔE2000 p95", "less", 2, "perceived difference CIEDE2000, 95th percentile of the pixels"),
-    Metric("psnr", "PSNR", "more", 2, "dB, on RGB, with the photo's own L"),
-    Metric("ssim", "SSIM", "more", 4, "7×7 uniform window on RGB, with the photo's own L"),
-    Metric("colorfulness_error", "CF error", "less", 2, "mean over photos of |colourfulness - true colourfulness|"),
-    Metric("colorfulness_difference", "ΔCF", "less", 2, "|mean colourfulness - mean true colourfulness|"),
-    Metric("colorfulness", "CF", "truth", 1, "colourfulness after Hasler & Süsstrunk; best is nearest the truth"),
-    Metric("colorfulness_absolute", "CF abs", "truth", 1, "the variant with absolute opponents (DDColor, CT2)"),
-    Metric("auc", "AuC", "more", 3, "area under the curve of pixels within 0…150 units of ab, plain"),
-    Metric(
-        "auc_rebalanced", "AuC, rebalanced", "more", 3, "the same, pixels weighed by ImageNet's rarity of their colour"
-    ),
-    Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
-    Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
-)
-
-ARTEFACTS = (
-    Metric("bias_a", "bias a", "zero", 2, "mean shift towards red (+) or green (-), CIELAB units"),
-    Metric("bias_b", "bias b", "zero", 2, "mean shift towards yellow (+) or blue (-), CIELAB units"),
-    Metric(
-        "false_blue_rate", "false blue", "less", 3, "share of the pixels that are not blue in truth and were painted so"
-    ),
-    Metric(
-        "hue_divergence", "hue divergence", "less", 3, "Jensen-Shannon divergence of the hues, bits, mean over photos"
-    ),
-    Metric(
-        "border_ratio", "border", "one", 2, "ab error of the outer 8 % over the rest, as shares of the mean colour's"
-    ),
-    Metric("sharpness_ab", "sharpness, ab", "one", 2, "steepest edges of colour (95th percentile) over the true ones"),
-    Metric(
-        "edge_alignment", "edge alignment", "truth", 2, "correlation of the edges of colour and lightness: bleeding"
-    ),
-    Metric("checkerboard", "checkerboard", "less", 2, "decades by which the frequencies of strides stick out of ab"),
-    Metric("sharpness_own_l", "sharpness, own L", "one", 2, "the same of the L the network draws itself"),
-)
 
 OUTCOME_TITLES = {
     "train": "training",
@@ -105,6 +61,8 @@ def render(report: Report, path: Path) -> None:
     )
     environment.filters["count"] = lambda value: f"{value:,}".replace(",", "\u202f")
     environment.filters["name"] = title
+    # Names of models are long words: lines may end after an underscore.
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(name.split("_"))
     page = environment.get_template("index.html.j2").render(
         report=report,
         metrics=_metrics(report),
@@ -114,9 +72,15 @@ def render(report: Report, path: Path) -> None:
         verdict=verdict_of(report),
         primary=_primary(report),
         truth=_truth(report),
-        tones={entry.name: number for number, entry in enumerate(_by_name(report), start=1)},
+        tones=_tones(report),
+        champion=_champion(report),
+        shown=_shown(report),
+        blind=bool(report.gallery and report.models),
         intervals=_intervals(report),
-        charts=_charts(report),
+        charts=learning_curves(_by_name(report), _tones(report)),
+        panels=artefact_panels(report.panels, _tones(report)),
+        cards=[(entry, card_of(entry, report.baselines)) for entry in _by_name(report)],
+        by_dataset=_by_dataset(report),
         outcomes=[(outcome, OUTCOME_TITLES[outcome]) for outcome in OUTCOMES if report.data.total[outcome]],
         ab_range=AB_RANGE,
         decisions=[(decision, _figures(decision)) for decision in report.decisions],
@@ -247,19 +211,53 @@ def _figures(decision: Decision) -> list[tuple[str, dict[str, Any]]]:
     return [(titles.get(name, name), figure) for name, figure in compared]
 
 
-def _charts(report: Report) -> list[tuple[str, Markup]]:
-    """Validation ab RMSE of all models in one chart, then each model's loss in one of its own: losses differ."""
-    models = [(tone, entry) for tone, entry in enumerate(_by_name(report), start=1)]
-    charts = []
-    shared = [curves.Line(entry.name, entry.log.ab_rmse, tone) for tone, entry in models if entry.log.ab_rmse]
-    if shared:
-        charts.append(("Validation ab RMSE, all models", curves.chart(shared, "epoch", "Validation ab RMSE by epoch")))
-    for tone, entry in models:
-        lines = [
-            curves.Line("training loss", entry.log.training, tone, "faint"),
-            curves.Line("validation loss", entry.log.validation, tone),
-        ]
-        if drawn := [line for line in lines if line.points]:
-            heading = f"Loss of {entry.name}"
-            charts.append((heading, curves.chart(drawn, "epoch", f"{heading}: training and validation by epoch")))
-    return [(heading, Markup(svg)) for heading, svg in charts]
+def _tones(report: Report) -> dict[str, int]:
+    """The colour of each model, the same all over the page."""
+    return {entry.name: 1 + number % TONES for number, entry in enumerate(_by_name(report))}
+
+
+def _champion(report: Report) -> str:
+    """The model that the gallery's photos are sorted by: the registry's champion, else the best one here."""
+    names = [entry.name for entry in report.models if entry.run == report.champion]
+    return next(iter([*names, *(entry.name for entry in report.models)]), "")
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    """What the scripts of the page know of the gallery; figures in the order of the metrics."""
+    keys = (report.primary, *(key for key in PER_PHOTO if key != report.primary))
+    metrics = [metric for key in keys for metric in (*METRICS, *ARTEFACTS) if metric.key == key]
+    described = [{"title": metric.title, "digits": metric.digits, "goal": metric.goal} for metric in metrics]
+    return {
+        "metrics": described,
+        "models": [entry.name for entry in _by_name(report)],
+        "champion": _champion(report),
+        "photos": [_figures_of(photo, metrics) for photo in report.gallery],
+    }
+
+
+def _figures_of(photo: GalleryPhoto, metrics: Sequence[Metric]) -> dict[str, Any]:
+    figures = {
+        shot.label: [_rounded(shot.figures.get(metric.key), metric) for metric in metrics] for shot in photo.shots
+    }
+    known = next((shot.figures for shot in photo.shots if shot.figures), {})
+    fixed = {"one": 1.0, "zero": 0.0}
+    true = [known.get(f"{metric.key}_truth", fixed.get(metric.goal)) for metric in metrics]
+    figures[TRUTH] = [_rounded(value, metric) for value, metric in zip(true, metrics, strict=True)]
+    return {"id": photo.id, "dataset": photo.dataset, "figures": figures}
+
+
+def _rounded(value: float | None, metric: Metric) -> float | None:
+    return None if value is None else round(value, metric.digits)
+
+
+def _by_dataset(report: Report) -> list[tuple[str, int, float, dict[str, float]]]:
+    """Of the test photos of each dataset: how many, their mean colourfulness, and each model's primary figure."""
+    known = [*report.models, *report.baselines][:1]
+    datasets = sorted({name for entry in known for name in entry.rows["dataset"].to_pylist()})
+    found = []
+    for dataset in datasets:
+        photos = {entry.name: entry.rows.filter(pc.field("dataset") == dataset) for entry in [*known, *report.models]}
+        true = photos[known[0].name]
+        means = {entry.name: pc.mean(photos[entry.name][report.primary]).as_py() or 0.0 for entry in report.models}
+        found.append((dataset, true.num_rows, pc.mean(true["colorfulness_truth"]).as_py() or 0.0, means))
+    return found

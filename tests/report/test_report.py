@@ -6,16 +6,20 @@ import dataclasses
 import json
 import re
 import shutil
+import statistics
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from colorize.decisions import PATH, Decision, record
 from colorize.metrics.comparison import Comparison
-from colorize.report.curves import read_log, ticks
+from colorize.report.cards import card_of
+from colorize.report.curves import read_log
 from colorize.report.data_page import OUTCOMES
 from colorize.report.gather import Report, gather
 from colorize.report.render import render, verdict_of
@@ -36,7 +40,7 @@ def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Elements(HTMLParser):
     """All elements of a page with their attributes, and whether they nest."""
 
-    VOID = frozenset({"meta", "link", "img", "input", "br"})
+    VOID = frozenset({"meta", "link", "img", "input", "br", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -99,9 +103,10 @@ def test_the_gallery_has_the_same_photos_for_every_model(report: Report) -> None
     assert len(report.gallery) == 6
     for photo in report.gallery:
         assert [shot.label for shot in photo.shots] == ["grey", "truth", "simple_unet", "unet"]
-        errors = [shot.ab_rmse for shot in photo.shots]
+        errors = [shot.figures.get("ab_rmse") for shot in photo.shots]
         assert errors[1] is None
         assert all(error > 0 for error in errors[:1] + errors[2:])
+        assert photo.disagreement > 0
     # Datasets take turns.
     assert {photo.dataset for photo in report.gallery[:2]} == {"landscape-pictures", "mirflickr25k"}
 
@@ -159,7 +164,7 @@ def test_only_the_champion_of_the_registry_is_marked(report: Report, tmp_path: P
     last = report.models[-1].run
     render(dataclasses.replace(report, champion=last), tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
-    assert text.count('class="crown"') == 2  # in each of the two tables
+    assert text.count('class="crown"') == 3  # in each of the two tables, and on its card
     row = text[text.index(f'data-value="{report.models[-1].name}"') :]
     assert row.index('class="crown"') < row.index("</th>")
 
@@ -195,20 +200,29 @@ def test_the_page_is_one_file_that_asks_for_nothing_else(page: Path) -> None:
 
 def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None:
     elements = Elements(page.read_text())
-    assert {attributes.get("id") for tag, attributes in elements.found if tag == "section"} >= {
+    sections = [attributes for tag, attributes in elements.found if tag == "section"]
+    assert [attributes.get("id") for attributes in sections[1:]] == [
         "figures",
         "gallery",
+        "artefacts",
         "training",
-        "decisions",
-        "colours",
         "data",
+        "colours",
+        "decisions",
+        "cards",
         "lineage",
-    }
+    ]
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["aria-labelledby"] for attributes in sections} <= set(ids)
+    linked = {attributes["href"][1:] for tag, attributes in elements.found if tag == "a" and "href" in attributes}
+    assert linked - {"blind"} <= set(ids)
     text = page.read_text()
     for word in ("simple_unet", "mean colour", "PSNR, own L", "ΔE2000", "near copies", "truncated", "params.yaml"):
         assert word in text
     assert "not there yet" not in text.lower()
-    assert text.count('<svg class="chart"') == 3
+    # Validation and two losses; hues, borders, frequencies.
+    assert text.count('<svg class="chart"') == 6
 
 
 def test_decisions_are_shown_the_newest_first_with_figures_and_reasons(report: Report, page: Path) -> None:
@@ -273,20 +287,23 @@ def test_a_half_written_log_is_read_as_far_as_it_goes(project: Path) -> None:
     assert read_log(project / "absent.jsonl").training == []
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (3.2, 9.9), (400.0, 1180.0), (0.011, 0.019), (5.0, 5.0)])
-def test_ticks_are_round_and_span_the_range(low: float, high: float) -> None:
-    found = ticks(low, high, 5)
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert 2 <= len(found) <= 8
-    assert len(str(found[1])) <= 6
-
-
 def _browse(chromium: str, profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     quiet = "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet.split(), "--hide-scrollbars"]
     command += ["--enable-logging=stderr", "--v=0", f"--user-data-dir={profile}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+def _act(chromium: str, page: Path, folder: Path, actions: str, address: str = "") -> dict[str, Any]:
+    """What a script that runs at the end of the page left in `seen`."""
+    script = "<script>{const seen = {}; const all = (selector) => [...document.querySelectorAll(selector)];"
+    script += actions + 'document.title = "seen " + JSON.stringify(seen);}</script></body>'
+    acted = folder / "acted.html"
+    acted.write_text(page.read_text().replace("</body>", script))
+    done = _browse(chromium, folder / "profile", "--window-size=500,900", "--dump-dom", acted.as_uri() + address)
+    assert "CONSOLE" not in done.stderr
+    found: dict[str, Any] = json.loads(unescape(re.search(r"<title>seen (.*?)</title>", done.stdout).group(1)))
+    return found
 
 
 @pytest.mark.parametrize("width", [1280, 500])
@@ -299,27 +316,53 @@ def test_a_browser_shows_the_page_without_an_error(chromium: str, page: Path, tm
     assert picture.stat().st_size > 50_000
 
 
-def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Path, tmp_path: Path) -> None:
+def test_sorting_filtering_enlarging_and_the_sliders_work(
+    chromium: str, page: Path, report: Report, tmp_path: Path
+) -> None:
     actions = """
-    <script>
-    const seen = {};
-    const all = (selector) => [...document.querySelectorAll(selector)];
-    const order = () => all("#comparison tbody tr th").map((head) => head.dataset.value);
+    const rowsOf = () => all("#comparison tbody tr th").map((head) => head.dataset.value);
     const head = all("#comparison thead th").find((head) => head.textContent.includes("PSNR"));
     head.querySelector("button").click();
-    seen.sorted = order(); seen.direction = head.getAttribute("aria-sort");
+    seen.sorted = rowsOf(); seen.direction = head.getAttribute("aria-sort");
     head.querySelector("button").click();
-    seen.reversed = order();
+    seen.reversed = rowsOf();
+    seen.unread = all(".card img").every((picture) => !picture.src);
     all(".filters button")[1].click();
     seen.shown = all(".card:not([hidden])").length;
-    all(".card:not([hidden])")[0].click();
-    seen.open = document.querySelector("#viewer").open;
-    seen.pictures = all("#viewer .stage img").length;
+    seen.counted = document.querySelector("#photos-shown").textContent;
+    const places = () => all(".card").map((card) => Number(card.dataset.place));
+    const choose = (value) => {
+      document.querySelector("#order").value = value;
+      document.querySelector("#order").dispatchEvent(new Event("change"));
+      return places();
+    };
+    seen.orders = Object.fromEntries(["disagreement", "worst", "place"].map((value) => [value, choose(value)]));
+
+    const viewer = document.querySelector("#viewer");
+    all(".card:not([hidden]) .open")[0].click();
+    seen.open = viewer.open;
+    seen.pictures = all("#viewer .stage img[src^='data:image/webp']").length;
+    const laid = () => ["over", "under"].map((name) => viewer.querySelector(`.${name}`).alt);
+    seen.laid = [laid()];
+    viewer.querySelector(".stage button[data-label='grey']").click();
+    seen.laid.push(laid());
+    viewer.querySelector("#right").value = "unet";
+    viewer.querySelector("#right").dispatchEvent(new Event("input"));
+    seen.laid.push(laid());
+    viewer.querySelector("#cut").value = 30;
+    viewer.querySelector("#cut").dispatchEvent(new Event("input"));
+    seen.half = viewer.querySelector(".pair").style.getPropertyValue("--cut");
+    seen.measured = all("#viewer .measured tbody tr").map((row) => [...row.cells].map((cell) => cell.textContent));
+    seen.unnamed = all("input, select").filter((one) => !one.labels.length && !one.ariaLabel).length;
     const first = document.querySelector("#viewer .where").textContent;
-    document.querySelector("#viewer").dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
+    viewer.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
     seen.turned = document.querySelector("#viewer .where").textContent !== first;
-    document.querySelector("#viewer [data-close]").click();
-    seen.closed = !document.querySelector("#viewer").open;
+    seen.kept = laid();
+    viewer.querySelector("[data-close]").click();
+    seen.closed = !viewer.open;
+    all(".shot[data-label='simple_unet']")[0].click();
+    seen.clicked = laid()[0];
+    viewer.close();
     const range = document.querySelector(".reveal input");
     range.value = 20; range.dispatchEvent(new Event("input"));
     seen.cut = document.querySelector(".reveal").style.getPropertyValue("--cut");
@@ -329,26 +372,106 @@ def test_sorting_filtering_enlarging_and_the_slider_work(chromium: str, page: Pa
     seen.earlier = [closed, earlier.querySelector("table").checkVisibility()];
     seen.reachable = all("#decisions .scroll").every((region) => (region.focus(), document.activeElement === region));
     seen.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-    document.title = "seen " + JSON.stringify(seen);
-    </script></body>"""
-    acted = tmp_path / "acted.html"
-    acted.write_text(page.read_text().replace("</body>", actions))
-    done = _browse(chromium, tmp_path / "profile", "--window-size=500,900", "--dump-dom", acted.as_uri())
-    assert "CONSOLE" not in done.stderr
-    seen = json.loads(re.search(r"<title>seen (.*?)</title>", done.stdout).group(1))
+    """
+    seen = _act(chromium, page, tmp_path, actions)
     assert seen["direction"] == "descending"
     assert seen["sorted"] == seen["reversed"][::-1]
     without_learning = ["another_photo", "color_by_optimization", "grey", "histogram_matching", "mean_color"]
     assert sorted(seen["sorted"]) == [*without_learning, "simple_unet", "unet"]
+    assert seen["unread"]  # nothing is decoded before it comes near the window
     assert seen["shown"] == 3
+    assert seen["counted"] == "3 photos"
+    best = report.models[0].name
+    disagreements = [photo.disagreement for photo in report.gallery]
+    errors = [photo.badness(best, report.primary) for photo in report.gallery]
+    assert seen["orders"] == {
+        "disagreement": sorted(range(6), key=lambda place: -disagreements[place]),
+        "worst": sorted(range(6), key=lambda place: -errors[place]),
+        "place": [*range(6)],
+    }
     assert seen["pictures"] == 4
     assert seen["open"]
+    assert seen["laid"] == [[best, "true colours"], ["grey", "true colours"], ["grey", "unet"]]
+    assert seen["half"] == "30%"
+    shown = next(photo for photo in report.gallery if photo.dataset == "landscape-pictures")
+    assert [row[0] for row in seen["measured"]] == ["grey", "true colours", "simple_unet", "unet"]
+    for row, shot in zip(seen["measured"], shown.shots, strict=True):
+        figures = (shot.figures.get(report.primary), shot.figures.get("ab_rmse"))
+        assert row[1:3] == ["–" if figure is None else f"{figure:.2f}" for figure in figures]
+    assert seen["unnamed"] == 0
     assert seen["turned"]
+    assert seen["kept"] == ["grey", "unet"]
     assert seen["closed"]
+    assert seen["clicked"] == "simple_unet"
     assert seen["cut"] == "20%"
     assert seen["earlier"] == [False, True]
     assert seen["reachable"]
     assert seen["wide"] == 0
+
+
+def test_the_blind_test_draws_by_seed_counts_and_exports(chromium: str, page: Path, tmp_path: Path) -> None:
+    actions = """
+    const test = document.querySelector("#blind-test");
+    seen.opened = test.open; // the address ends in #blind
+    const form = test.querySelector("form");
+    const take = (seed, model, choose) => {
+      form.elements.seed.value = seed;
+      form.elements.model.value = model;
+      form.requestSubmit();
+      while (!test.querySelector(".asking").hidden) {
+        const [left] = all("#blind-test .choices img").map((picture) => picture.src);
+        const truths = all(".card").map((card) => sourceOf(card, "truth"));
+        const real = truths.includes(left) ? "left" : "right";
+        test.dispatchEvent(new KeyboardEvent("keydown", {key: choose(real) === "left" ? "ArrowLeft" : "ArrowRight"}));
+      }
+      const saved = document.querySelector("#blind-save").href.replace("data:application/json;charset=utf-8,", "");
+      test.querySelector("[data-again]").click();
+      return JSON.parse(decodeURIComponent(saved));
+    };
+    seen.all = take(1, "unet", (real) => real);
+    seen.sentence = test.querySelector(".score .lead").textContent;
+    seen.none = take(1, "unet", (real) => real === "left" ? "right" : "left");
+    seen.other = take(2, "", (real) => "left");
+    seen.next = form.elements.seed.value;
+    test.close();
+    seen.closed = !test.open;
+    """
+    seen = _act(chromium, page, tmp_path, actions, "#blind")
+    assert seen["opened"]
+    assert seen["closed"]
+    assert seen["next"] == "3"
+    # Wilson's interval of 6 in 6: from 6 / (6 + 1.96²) to 1.
+    score = {"answers": 6, "correct": 6, "share": 1, "low": pytest.approx(6 / (6 + 1.959964**2)), "high": 1}
+    assert seen["all"]["score"] == seen["all"]["by_model"]["unet"] == score
+    assert seen["sentence"] == "You found the real one in 6 of 6 pairs: 100 %, 95 % interval 61 % to 100 %."
+    assert seen["none"]["score"]["correct"] == 0
+    drawn, again, other = (
+        [(answer["photo"], answer["real"]) for answer in seen[name]["answers"]] for name in ("all", "none", "other")
+    )
+    assert drawn == again != other
+    assert sorted(photo for photo, _ in drawn) == sorted(photo for photo, _ in other)
+    assert {answer["model"] for answer in seen["other"]["answers"]} == {"simple_unet", "unet"}
+    assert seen["other"]["model"] == "all"
+
+
+def test_model_cards_say_what_is_known(report: Report, page: Path) -> None:
+    part = page.read_text().partition('<section id="cards"')[2].partition("</section>")[0]
+    assert part.count("<details") == 2
+    for words in ("unet-0123456789ab", "1\u202f282", "channels 4, depth 1", "32 × 32 pixels", "20 test photos"):
+        assert words in part
+    trained = {"epochs": 4, "steps": 40, "seconds": 61.4, "device": "cpu", "precision": "float32", "workers": 2}
+    entry = dataclasses.replace(report.models[0], training={**trained, "objective": [{"name": "l1", "weight": 1.0}]})
+    facts = card_of(entry, report.baselines).facts
+    assert facts["training"] == "4 epochs, 40 steps, 61 s on cpu, workers 2, precision float32"
+    assert facts["objective"] == "name l1, weight 1.0"
+
+
+def test_margins_are_two_standard_errors_and_sets_have_none(report: Report) -> None:
+    entry = report.models[0]
+    values = entry.rows["psnr"].to_numpy()
+    assert entry.margin("psnr") == pytest.approx(1.96 * statistics.stdev(values) / len(values) ** 0.5)
+    assert entry.margin("colorfulness_difference") is None
+    assert entry.margin("ssim_own_l") is None or entry.name == "simple_unet"
 
 
 def test_the_rows_behind_the_page_are_those_of_the_test_split(project: Path, report: Report) -> None:

@@ -1,0 +1,101 @@
+"""Line charts by Matplotlib as inline SVG: nothing runs in the page, and they follow its light and dark colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from colorize.report.curves import thinned
+
+#: Tones of the stylesheet; of more lines than these, some share one.
+TONES: Final = 12
+_WIDTH, _HEIGHT = 5.0, 3.1  # inches of 72 units of the SVG
+# Matplotlib knows no CSS variables: it draws in stand-ins, which are exchanged in what it wrote.
+_VARIABLES: Final = {
+    "#010203": "var(--ink)",
+    "#010204": "var(--muted)",
+    "#010205": "var(--rule)",
+    **{f"#0102{16 + tone:02x}": f"var(--tone-{tone})" for tone in range(TONES + 1)},
+}
+_COLOURS: Final = {variable: colour for colour, variable in _VARIABLES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        label: what it is of.
+        points: x and y.
+        tone: the number of its colour in the stylesheet, 1 to `TONES`; None for the colour of the text: the truth.
+        faint: thin and pale, such as single steps behind a mean.
+        dots: whether each point is marked.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    tone: int | None
+    faint: bool = False
+    dots: bool = False
+
+
+def chart(lines: Sequence[Line], title: str, *, x_label: str, y_label: str = "", x_ticks: Sequence[float] = ()) -> str:
+    """An SVG of some lines over a common grid; it scales with the page.
+
+    Args:
+        lines: at least one point in all.
+        title: read out by screen readers, with what the lines are.
+        x_label: what the horizontal axis counts.
+        y_label: what the vertical one counts.
+        x_ticks: where the horizontal axis has its numbers; empty: at round ones, whole ones where x counts epochs.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    # Ids inside the SVG follow from the title: the same bytes each time, and no two charts of a page share one.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10.5}):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
+        for line in lines:
+            xs, ys = zip(*thinned(line.points), strict=True)
+            colour = _COLOURS["var(--ink)" if line.tone is None else f"var(--tone-{line.tone})"]
+            drawn = axes.plot(xs, ys, color=colour, linewidth=0.8 if line.faint else 1.7, clip_on=False)[0]
+            drawn.set(alpha=0.5 if line.faint else None, marker="o" if line.dots else "", markersize=4)
+        values = [y for line in lines for _, y in line.points]
+        # An axis that starts at zero where that costs little room.
+        if 0 <= min(values) < 0.35 * max(values):
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel(x_label, loc="right", color=_COLOURS["var(--muted)"])
+        axes.set_ylabel(y_label, loc="top", color=_COLOURS["var(--muted)"])
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelcolor=_COLOURS["var(--muted)"])
+        axes.grid(axis="y", color=_COLOURS["var(--rule)"], linewidth=0.8)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        if x_ticks:
+            axes.set_xticks(x_ticks)
+            axes.grid(axis="x", color=_COLOURS["var(--rule)"], linewidth=0.8)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _inline(buffer.getvalue(), f"{title}: {', '.join(line.label for line in lines)}")
+
+
+def _inline(svg: str, title: str) -> str:
+    """What Matplotlib wrote, without what only a file of its own needs, and with the page's colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<(metadata|style|clipPath).*?</\1>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"#0102[0-9a-f]{2}", lambda found: _VARIABLES[found[0]], svg)
+    # Fonts are the page's; ids of groups occur in every chart, and nothing refers to them.
+    svg = re.sub(r'font-family: [^;"]*;? ?| clip-path="[^"]*"|(?<=<g) id="[^"]*"', "", svg)
+    svg = re.sub(r"\s+", " ", svg)
+    view = re.search(r'viewBox="([^"]*)"', svg)
+    head = f'<svg class="chart" viewBox="{view[1] if view else ""}" role="img" aria-label="{escape(title)}">'
+    return head + svg[svg.index(">") + 1 :].strip()
