@@ -36,8 +36,8 @@ from colorize.training.stopping import best_epoch, is_over
 from colorize.training.validation import validate
 
 ROOT = Path(__file__).parents[1]
-MODEL = {"channels": 8}
-ALONE, CRITIC, PHOTOS = 6, 2, 800  # epochs of the network, of the critic, and photos in each
+ARCHITECTURE, MODEL = "pix2pix_unet256", {"channels": 12, "depth": 6}
+ALONE, CRITIC, PHOTOS = 6, 2, 1600  # epochs of the network, of the critic, and photos in each
 FIGURES = ("color_divergence", "hue_divergence", "colorfulness_error", "ab_error_rebalanced", "ab_rmse")
 Figures = dict[str, float]
 
@@ -55,9 +55,9 @@ def specification(lab: Path, seed: int, joint: int, weight: float) -> RunSpecifi
         "keep_checkpoints": epochs,
     }
     objective = [{"name": "regression", "loss": "l1"}, {**adversarial, **schedule}]
-    architectures = {"unet": {"model": MODEL, "objective": objective}}
+    architectures = {ARCHITECTURE: {"model": MODEL, "objective": objective}}
     values = {"datasets": {}, "training": training, "architectures": architectures}
-    return specify(Settings.model_validate(values), "unet", lab, ROOT)
+    return specify(Settings.model_validate(values), ARCHITECTURE, lab, ROOT)
 
 
 def measured(run: RunSpecification, epoch: int, lab: Path, folder: Path) -> Figures:
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--patience", type=int, default=3)
     parser.add_argument("--joint", type=int, default=12, help="epochs of joint training")
-    parser.add_argument("--weight", type=float, default=0.02, help="of the adversarial term")
+    parser.add_argument("--weight", type=float, default=0.01, help="of the adversarial term; as pix2pix: 0.01")
     options = parser.parse_args()
     lab = options.lab.resolve()
     for seed in options.seeds:
