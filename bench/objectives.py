@@ -9,6 +9,8 @@ value; then the differences to plain Huber, and with how many seeds they have th
 
   hue           Jensen-Shannon divergence (bits) of a photo's hues from the true ones, mean over photos
   colours       the same of all predicted colours together from all true ones, in cells of 10 units of a and b
+  pooled        rare colours count over the pixels of all photos together, as in the reweighted objective; by photo:
+                within each photo, whose errors are then averaged: a photo of usual colours counts as much as another
 
 A finished run is not trained again: the same command goes on where it was stopped. Whoever chooses weights by these
 figures has chosen them on the test split, and should say so.
@@ -44,7 +46,8 @@ EPOCHS, BATCH, RATE = 6, 16, 0.006
 FIGURES = {
     "hue_divergence": "hue",
     "color_divergence": "colours",
-    "ab_error_rebalanced": "rebalanced ab error",
+    "ab_error_pooled": "rebalanced ab error, pooled",
+    "ab_error_rebalanced": "rebalanced ab error by photo",
     "ab_rmse": "ab RMSE",
     "colorfulness": "colourfulness",
     "colorfulness_error": "colourfulness error",
@@ -88,21 +91,33 @@ def trained(terms: list[dict[str, Any]], seed: int, photos: int, lab: Path, fold
 class Counted:
     """Test photos and a colorizer, whose true and predicted colours are counted on the way."""
 
-    def __init__(self, lab: Path, predict: Predict) -> None:
+    def __init__(self, lab: Path, predict: Predict, weights: NDArray[np.float64]) -> None:
         self._loader = Loader(lab, evaluation.SPLIT, 32, seed=0, shuffle=False)
-        self._predict = predict
+        self._predict, self._weights = predict, weights
+        self._truth = np.zeros((0, 2, 1, 1), np.float32)  # of the batch that is looked at
+        self._error, self._weight = 0.0, 0.0
         self.true, self.predicted = np.zeros((23, 23)), np.zeros((23, 23))
 
     def batches(self) -> Iterator[Batch]:
         """All of the split."""
         for batch in self._loader.batches(0):
-            self.true += counted(batch.ab.astype(np.float32) - 128)
+            self._truth = batch.ab.astype(np.float32) - 128
+            self.true += counted(self._truth)
             yield batch
+
+    @property
+    def error(self) -> float:
+        """Mean distance of ab over the pixels of all photos, each weighted by how rare its true colour is."""
+        return self._error / self._weight
 
     def predict(self, lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:
         """What the colorizer makes of it."""
         colors = self._predict(lightness, known)
         self.predicted += counted(colors.ab)
+        codes = (self._truth + 128).astype(np.intp)
+        weights = self._weights[codes[:, 0], codes[:, 1]]
+        self._error += float(np.sum(weights * np.hypot(*np.moveaxis(colors.ab - self._truth, 1, 0))))
+        self._weight += float(weights.sum())
         return colors
 
 
@@ -117,9 +132,10 @@ def measured(run: Path, lab: Path) -> dict[str, float]:
     path = run / "figures.json"
     if not path.exists():
         weights = rebalancing_weights(load_statistics(lab.parent / "statistics.json").histogram)
-        photos = Counted(lab, network(load_model(run / "model")))
+        photos = Counted(lab, network(load_model(run / "model")), weights)
         rows, _ = evaluation.evaluate(photos.predict, photos.batches(), weights)
-        figures = {**evaluation.summarise(rows), "color_divergence": divergence(photos.predicted, photos.true)}
+        whole = {"color_divergence": divergence(photos.predicted, photos.true), "ab_error_pooled": photos.error}
+        figures = {**evaluation.summarise(rows), **whole}
         write_json(path, {name: figures[name] for name in (*FIGURES, "colorfulness_truth", "photos")})
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return found
