@@ -67,7 +67,7 @@ def test_every_architecture_learns_as_it_is_shipped(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_no_architecture_learns_at_an_absurd_rate(name: str) -> None:
-    assert "does not learn 8 photos by heart" in str(fault_of(course(as_shipped(name, learning_rate=10.0))))
+    assert "does not learn 8 photos by heart" in str(fault_of(course(as_shipped(name, learning_rate=1e4))))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -165,8 +165,9 @@ def test_a_rate_of_nearly_zero_is_refused_before_any_step(run: Make, lab: Path, 
 
 
 def test_an_absurd_rate_is_refused_with_figures(run: Make, lab: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"unet: a slim version .* in 30 steps; .*'colorize overfit unet'"):
-        rehearsed(run("unet", learning_rate=10.0), lab, tmp_path)
+    # At 10 it depends on how sums are rounded whether such tiny photos are "learnt": chaos goes down, too.
+    with pytest.raises(TrainingError, match=r"unet: a slim version does not learn 8 .*'colorize overfit unet'"):
+        rehearsed(run("unet", learning_rate=1e4), lab, tmp_path)
 
 
 def test_a_network_that_no_gradient_reaches_is_refused(
