@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 # Before anything imports them: no telemetry from tests, and nothing of the person's own configuration is touched.
+# One thread a process: tests run side by side, and OpenMP's threads spin while they wait for one another (10 x slower).
 os.environ.update(
     {
+        "OMP_NUM_THREADS": "1",
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
