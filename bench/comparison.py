@@ -54,6 +54,7 @@ from colorize.training.identity import specify
 from colorize.training.log import read_log
 from colorize.training.loop import train
 from colorize.training.overfit import drawn_photos
+from colorize.training.pretrained import FOLDER
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("sources photos", "ingest photos", "dedupe", "split", "shard", "statistics")
@@ -214,14 +215,16 @@ def say(name: str, text: str) -> None:
 
 def measure(chosen: list[str], folder: Path) -> dict[str, dict[str, float]]:
     """Summaries by name, baselines first; evaluations that are there are kept."""
-    settings, data, runs = EvaluationSettings(gallery=SHOWN), folder / "data", folder / "runs"
+    data, runs = folder / "data", folder / "runs"
+    settings = EvaluationSettings(gallery=SHOWN)
+    photos = evaluation.EvaluationData(data / "lab", data / "statistics.json", folder / FOLDER, settings)
     guided = runs / "baselines" / baselines.COLOR_BY_OPTIMIZATION / evaluation.SUMMARY
     if not guided.exists():
-        evaluation.evaluate_baselines(data / "lab", data / "statistics.json", runs / "baselines", settings)
+        evaluation.evaluate_baselines(runs / "baselines", photos)
     for name in chosen:
         if not (runs / name / "evaluation" / evaluation.SUMMARY).exists():
             say(name, "measured")
-            evaluation.evaluate_model(name, runs / name / "final/model", runs / name / "evaluation", data, settings)
+            evaluation.evaluate_model(name, runs / name / "final/model", runs / name / "evaluation", photos)
     places = {name: runs / "baselines" / name for name in baselines.NAMES}
     places |= {name: runs / name / "evaluation" for name in chosen}
     return {

@@ -29,7 +29,7 @@ from colorize.color_kernel import code_planes
 from colorize.data.shard_pixels import lab_square, make_row
 from colorize.images import Rejection, decode_reduced
 from colorize.images.resizing import resize
-from colorize.settings.sections import ImageSettings
+from colorize.settings.sections import ImageSettings, ShardSettings
 
 PHOTOS = 120
 ROUNDS = 9
@@ -66,7 +66,7 @@ def limit(data: bytes, size: int) -> np.ndarray:
 
 def ours(data: bytes, size: int) -> object:
     """What the stage `shard` does for a photo."""
-    return make_row("", data, size, IMAGES)
+    return make_row("", data, ShardSettings(size=size), IMAGES)
 
 
 def middle(rgb: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ import torch
 
 from colorize.data.loader import Loader
 from colorize.data.statistics import load_statistics, rebalancing_weights
-from colorize.metrics import evaluation
+from colorize.metrics import rows
 from colorize.metrics.colorizers import network
 from colorize.models import create
 from colorize.objectives import TrainingData
@@ -68,10 +68,10 @@ def measured(run: RunSpecification, epoch: int, lab: Path, folder: Path) -> Figu
         state = safetensors.torch.load_file(folder / "checkpoints" / f"epoch-{epoch:05d}" / "model.safetensors")
         model.load_state_dict(state)
         model.eval()
-        test = Loader(lab, evaluation.SPLIT, 32, seed=0, shuffle=False)
+        test = Loader(lab, rows.SPLIT, 32, seed=0, shuffle=False)
         histogram = load_statistics(lab.parent / "statistics.json").histogram
-        rows, _ = evaluation.evaluate(network(model), test.batches(0), rebalancing_weights(histogram))
-        figures = evaluation.summarise(rows)
+        measured = rows.evaluate(network(model), test.batches(0), rebalancing_weights(histogram))
+        figures = rows.summarise(measured)
         plain = create_objective(run.objective[:1], run.architecture, TrainingData(lambda: histogram, lambda _: {}))
         whole = validate(model, plain, test, device=torch.device("cpu"), world_size=1, arithmetic=torch.no_grad)
         figures["color_divergence"] = whole["validation_color_divergence"]

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from colorize.data.loader import Batch, Loader
 from colorize.data.statistics import load_statistics, rebalancing_weights
 from colorize.divergence import divergence
-from colorize.metrics import evaluation
+from colorize.metrics import rows
 from colorize.metrics.colorizers import Colors, Known, Predict, network
 from colorize.models import load_model
 from colorize.settings import Settings
@@ -92,7 +92,7 @@ class Counted:
     """Test photos and a colorizer, whose true and predicted colours are counted on the way."""
 
     def __init__(self, lab: Path, predict: Predict, weights: NDArray[np.float64]) -> None:
-        self._loader = Loader(lab, evaluation.SPLIT, 32, seed=0, shuffle=False)
+        self._loader = Loader(lab, rows.SPLIT, 32, seed=0, shuffle=False)
         self._predict, self._weights = predict, weights
         self._truth = np.zeros((0, 2, 1, 1), np.float32)  # of the batch that is looked at
         self._error, self._weight = 0.0, 0.0
@@ -133,9 +133,9 @@ def measured(run: Path, lab: Path) -> dict[str, float]:
     if not path.exists():
         weights = rebalancing_weights(load_statistics(lab.parent / "statistics.json").histogram)
         photos = Counted(lab, network(load_model(run / "model")), weights)
-        rows, _ = evaluation.evaluate(photos.predict, photos.batches(), weights)
+        scored = rows.evaluate(photos.predict, photos.batches(), weights)
         whole = {"color_divergence": divergence(photos.predicted, photos.true), "ab_error_pooled": photos.error}
-        figures = {**evaluation.summarise(rows), **whole}
+        figures = {**rows.summarise(scored), **whole}
         write_json(path, {name: figures[name] for name in (*FIGURES, "colorfulness_truth", "photos")})
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -57,7 +57,7 @@ def write_lab(folder: Path, photos: int, size: int) -> Path:
     source = SampleSource(_COLLECTION, 2 * (photos + HELD_OUT))  # some are flagged, and left out
     rows: list[Row] = []
     for number, entry in enumerate(source.list()):
-        row = make_row(f"{number:064x}", source.read(entry), size, ImageSettings())
+        row = make_row(f"{number:064x}", source.read(entry), ShardSettings(size=size), ImageSettings())
         if isinstance(row, Row):
             rows.append(row)
         if len(rows) == photos + HELD_OUT:

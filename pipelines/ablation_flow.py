@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -20,20 +19,19 @@ from prefect.cache_policies import NO_CACHE
 from colorize import ablation
 from colorize.data.shard_index import read_index
 from colorize.metrics import evaluation
-from colorize.settings import Settings, load_settings
+from colorize.metrics.evaluation import EvaluationData
+from colorize.settings import load_settings
 from colorize.settings.sections import ScalingSettings
 from colorize.storage import write_bytes, write_json
 from colorize.training.log import read_log
-from pipelines import artifacts, follow
+from pipelines import artifacts, follow, results
 from pipelines.ablation import FIGURES, REPORT, Item, Request, items
 from pipelines.console import keep, say
 from pipelines.flow import StoppedError, lost_controller
 from pipelines.ray_session import Node, Resources, nodes, ray_session
 from pipelines.ray_train import TrainingFailedError, resources_of, submit
-from pipelines.results import measurement
 
 _SECONDS_BETWEEN_LINES = 30.0
-_INPUTS = "inputs.json"
 
 
 @task(
@@ -65,17 +63,10 @@ def train_one(item: Item, lab: Path, scaling: ScalingSettings, stopped: Event) -
 
 
 @task(task_run_name="measure {item.title}", cache_policy=NO_CACHE, persist_result=False)
-def measure(item: Item, lab: Path, settings: Settings) -> pa.Table:
+def measure(item: Item, photos: EvaluationData) -> pa.Table:
     """Rows of the test photos, measured unless the same measurement is there already."""
-    from colorize.training.precision import choose_device
-
     folder = item.plan.folder / "evaluation"
-    inputs, path = measurement(settings, lab.parent.parent), folder / _INPUTS
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != inputs:
-        evaluation.evaluate_model(
-            item.title, item.plan.folder / "model", folder, lab.parent, settings.evaluation, device=choose_device()
-        )
-        write_json(path, inputs)
+    results.measure(item.title, item.plan.folder / "model", folder, photos)
     return pq.read_table(folder / evaluation.ROWS)
 
 
@@ -98,7 +89,8 @@ def ablation_flow(root: str, size: ablation.Size, seeds: int, lab: str, cures: l
     settings = load_settings(folder / "params.yaml")
     request = Request(size, seeds, Path(lab).resolve(), tuple(cures))
     chosen = items(request, settings, folder)
-    tables = _run_all(chosen, request.lab, settings)
+    photos = results.photos_of(settings, folder, request.lab.parent)
+    tables = _run_all(chosen, photos, settings.scaling)
     measured: dict[str, list[pa.Table]] = {}
     for item, table in zip(chosen, tables, strict=True):
         measured.setdefault(item.variant.name, []).append(table)
@@ -111,17 +103,17 @@ def ablation_flow(root: str, size: ablation.Size, seeds: int, lab: str, cures: l
     say(f"written to {REPORT} and {FIGURES}")
 
 
-def _run_all(chosen: Sequence[Item], lab: Path, settings: Settings) -> list[pa.Table]:
+def _run_all(chosen: Sequence[Item], photos: EvaluationData, scaling: ScalingSettings) -> list[pa.Table]:
     """Train and measure, as many at once as there is room for; rows in the order of the items."""
-    scaling = _one_worker(settings.scaling)
+    scaling = _one_worker(scaling)
     stopped, turn = Event(), Lock()
     ended: list[Item] = []
 
     def run(item: Item) -> pa.Table:
         if item.plan.action != "skip":
-            train_one(item, lab, scaling, stopped)
+            train_one(item, photos.lab, scaling, stopped)
         with turn:  # it takes all cores
-            table = measure(item, lab, settings)
+            table = measure(item, photos)
             ended.append(item)
             say(f"{len(ended)} of {len(chosen)}: {item.title}: trained and measured")
         return table

@@ -20,7 +20,8 @@ import ray.train
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from colorize.metrics.evaluation import GRID, SCHEMA
+from colorize.metrics.evaluation import GRID
+from colorize.metrics.rows import SCHEMA
 from colorize.registry import CHAMPION, Registry, Version
 from colorize.settings import Settings, load_settings
 from colorize.training.log import read_log

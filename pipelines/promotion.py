@@ -13,8 +13,8 @@ import pyarrow as pa
 from colorize.data.state import ids_of
 from colorize.decisions import PATH, Decision, record
 from colorize.gate import judge
-from colorize.metrics import evaluation
 from colorize.metrics.comparison import best
+from colorize.metrics.rows import SPLIT, summarise
 from colorize.registry import (
     CHAMPION,
     ROLLED_BACK,
@@ -51,7 +51,7 @@ def promote_all(versions: Sequence[Version], registry: Registry, settings: Setti
     champions = [holder(registry, f"{CHAMPION}-{version.architecture}") for version in versions]
     if ours := {version.number: version for version in champions if version is not None}:
         primary = settings.evaluation.primary
-        scores = {str(number): evaluation.summarise(arena.rows(version))[primary] for number, version in ours.items()}
+        scores = {str(number): summarise(arena.rows(version))[primary] for number, version in ours.items()}
         decided.append(arena.contend(ours[int(best(scores, primary))], CHAMPION))
     decisions = [decision for decision in decided if decision is not None]
     record(root / PATH, decisions)
@@ -64,7 +64,7 @@ def evaluation_list(registry: Registry, settings: Settings, root: Path) -> tuple
     Returns:
         The ids, and what happened to the list, in words; empty where nothing did.
     """
-    today = set(ids_of(root / "data" / "lab", evaluation.SPLIT))
+    today = set(ids_of(root / "data" / "lab", SPLIT))
     listed = frozen(registry)
     if listed is not None and (len(listed & today) >= settings.gate.min_n or not today - listed):
         return listed, ""

@@ -14,62 +14,63 @@ import pyarrow.parquet as pq
 from colorize.data.shard_index import read_index
 from colorize.data.state import ids_of, read_state
 from colorize.metrics import evaluation
+from colorize.metrics.baselines import NAMES
+from colorize.metrics.evaluation import EvaluationData
 from colorize.registry import TRAINING_IDS, Registry, Version, lineage, model_card, training_ids_file
-from colorize.report.gather import BASELINES_FOLDER, gather
+from colorize.report.columns import ARTEFACTS, Metric
+from colorize.report.columns import METRICS as FIGURES
+from colorize.report.entries import Entry, read_baseline, read_model
+from colorize.report.gather import BASELINES_FOLDER, PRIMARY, gather
 from colorize.report.render import render
 from colorize.settings import Settings
 from colorize.storage import sha256_file, write_json
+from colorize.training import pretrained
 from colorize.training.log import read_log
 from pipelines.plan import Plan
 
 METRICS = Path("reports/metrics/models")
 LOSSES = Path("reports/plots/loss")
+COMPARISON = Path("reports/plots/comparison.json")
 REPORT = Path("reports/index.html")
 
 _INPUTS = "inputs.json"
+_MODELS_THAT_MEASURE = ("blocks", "color_by_optimization", "histogram_matching", "vgg")
 
 
 def evaluate(item: Plan, settings: Settings, root: Path) -> dict[str, float]:
     """Measure a finished run on the test split, unless the same measurement is there already; returns the summary."""
-    from colorize.training.precision import choose_device
-
-    folder = item.folder / "evaluation"
-    inputs = measurement(settings, root)
-    if _json(folder / _INPUTS) != inputs:
-        name = item.specification.architecture
-        evaluation.evaluate_model(
-            name, item.folder / "model", folder, root / "data", settings.evaluation, device=choose_device()
-        )
-        write_json(folder / _INPUTS, inputs)
+    name, folder = item.specification.architecture, item.folder / "evaluation"
+    measure(name, item.folder / "model", folder, photos_of(settings, root))
     summary = read_summary(folder)
-    write_json(root / METRICS / f"{item.specification.architecture}.json", summary)
+    write_json(root / METRICS / f"{name}.json", summary)
     return summary
+
+
+def measure(name: str, model: Path, folder: Path, photos: EvaluationData) -> None:
+    """Measure a model into `folder`, unless the same measurement is there already; see `evaluate_model`."""
+    inputs = measurement(photos)
+    if _json(folder / _INPUTS) != inputs:
+        evaluation.evaluate_model(name, model, folder, photos)
+        write_json(folder / _INPUTS, inputs)
 
 
 def rows_of(version: Version, settings: Settings, root: Path) -> pa.Table:
     """What a version scores on today's test split, photo by photo; measured anew where that has not been done yet."""
-    from colorize.training.precision import choose_device
-
-    inputs = measurement(settings, root)
+    photos = photos_of(settings, root)
     own, compared = root / "runs" / version.run / "evaluation", root / "runs" / "compared" / version.run
-    for folder in (own, compared):
-        if _json(folder / _INPUTS) == inputs:
-            return pq.read_table(folder / evaluation.ROWS)
-    name, model = f"version {version.number}", Registry(settings.registry, root).model_folder(version.number)
-    evaluation.evaluate_model(name, model, compared, root / "data", settings.evaluation, device=choose_device())
-    write_json(compared / _INPUTS, inputs)
+    if _json(own / _INPUTS) == measurement(photos):
+        return pq.read_table(own / evaluation.ROWS)
+    model = Registry(settings.registry, root).model_folder(version.number)
+    measure(f"version {version.number}", model, compared, photos)
     return pq.read_table(compared / evaluation.ROWS)
 
 
 def evaluate_baselines(settings: Settings, root: Path) -> dict[str, dict[str, float]]:
     """Measure the baselines, unless the same measurement is there already; returns the summaries by name."""
-    from colorize.metrics.baselines import NAMES
-
-    folder = root / BASELINES_FOLDER
-    inputs = measurement(settings, root)
+    folder, photos = root / BASELINES_FOLDER, photos_of(settings, root)
+    inputs = measurement(photos)
     if _json(folder / _INPUTS) != inputs:
-        lab, statistics = root / "data/lab", root / "data/statistics.json"
-        evaluation.evaluate_baselines(lab, statistics, folder, settings.evaluation)
+        evaluation.evaluate_baselines(folder, photos)
         write_json(folder / _INPUTS, inputs)
     summaries = {name: read_summary(folder / name) for name in NAMES}
     write_json(root / METRICS / "baselines.json", summaries)
@@ -114,9 +115,24 @@ def register(  # noqa: PLR0917
 
 
 def write_plots(items: Sequence[Plan], root: Path) -> None:
-    """Losses of each run, one point an epoch, as `dvc plots` reads them."""
+    """As `dvc plots` reads them: losses of each run, one point an epoch, and the comparison with its intervals."""
     for item in items:
         write_json(root / LOSSES / f"{item.specification.architecture}.json", losses(item))
+    entries = [read_model(item.folder, PRIMARY) for item in items]
+    entries += [read_baseline(root / BASELINES_FOLDER / name, PRIMARY) for name in NAMES]
+    there = [entry for entry in entries if entry is not None]
+    write_json(root / COMPARISON, [point for metric in (*FIGURES, *ARTEFACTS) for point in points(metric, there)])
+
+
+def points(metric: Metric, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """One figure of all models and baselines that have it, with its 95 % interval where it is a mean over photos."""
+    found = []
+    for entry in entries:
+        if metric.key in entry.summary:
+            mean, margin = entry.summary[metric.key], entry.margin(metric.key) or 0.0
+            ends = {"low": mean - margin, "high": mean + margin}
+            found.append({"figure": metric.title, "model": entry.name, "mean": mean, **ends})
+    return found
 
 
 def forget_others(items: Sequence[Plan], root: Path) -> None:
@@ -156,15 +172,36 @@ def losses(item: Plan) -> list[dict[str, Any]]:
     return points
 
 
-def measurement(settings: Settings, root: Path) -> dict[str, Any]:
-    """What a measurement depends on beside the model: the data, what is measured and how, and the gallery's size."""
+def photos_of(settings: Settings, root: Path, data: Path | None = None) -> EvaluationData:
+    """What is measured on: `data` of a project, or another; by a cluster only where its nodes see these folders."""
+    data = data or root / "data"
+    weights, everywhere = root / pretrained.FOLDER, settings.scaling.storage is None
+    return EvaluationData(data / "lab", data / "statistics.json", weights, settings.evaluation, cluster=everywhere)
+
+
+def measurement(photos: EvaluationData) -> dict[str, Any]:
+    """What a measurement depends on beside the model: data, what is measured and how, through which networks."""
+    from colorize.metrics.networks import NEEDS
+
     code = hashlib.sha256()
     package = Path(evaluation.__file__).parents[1]
-    others = ("color.py", "data/statistics.py", "models/histogram_matching.py", "models/color_by_optimization.py")
+    others = ("color.py", "data/statistics.py", *(f"models/{name}.py" for name in _MODELS_THAT_MEASURE))
     for path in (*sorted(package.glob("metrics/*.py")), *(package / name for name in others)):
         code.update(path.read_bytes())
-    data = {name: sha256_file(root / "data" / name) for name in ("lab/index.json", "statistics.json")}
-    return {**data, "code": code.hexdigest(), **settings.evaluation.model_dump(exclude={"primary"})}
+    return {
+        "lab/index.json": sha256_file(photos.lab / "index.json"),
+        "statistics.json": sha256_file(photos.statistics),
+        "code": code.hexdigest(),
+        "weights": {name: _digest_of_weights(photos.weights, name) for name in sorted(set(NEEDS.values()))},
+        **photos.settings.model_dump(exclude={"primary"}),
+    }
+
+
+def _digest_of_weights(weights: Path, name: str) -> str | None:
+    try:
+        return pretrained.recorded_digest(weights, name)
+    except ValueError:
+        return None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
 _JSON = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 _UNITS = {"psnr": "dB", "ab_rmse": "CIELAB", "ciede2000_mean": "CIELAB", "ciede2000_p95": "CIELAB"}
 
@@ -20,21 +19,31 @@ _UNITS = {"psnr": "dB", "ab_rmse": "CIELAB", "ciede2000_mean": "CIELAB", "ciede2
 def compare(
     predicted: Annotated[Path, typer.Argument(help="The colorized picture, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="The true picture, or a folder with pictures of the same names.")],
+    protocol: Annotated[
+        Literal["as-is", "center-crop", "resize"],
+        typer.Option("--protocol", help="Measure both as they are, the middle square resized, or the whole squeezed."),
+    ] = "as-is",
+    size: Annotated[int, typer.Option("--size", min=7, help="Pixels that a protocol resizes to.")] = 256,
     as_json: _JSON = False,
 ) -> None:
     """How good colorized pictures are, beside the true ones: PSNR, SSIM, CIEDE2000, colourfulness, AuC and others.
 
-    Two files of one size, or two folders, whose pictures are matched by name (endings do not matter). Of folders the
-    means are shown; --json also has every picture. Pictures that cannot be read, have no partner or another size are
-    named and left out; the exit code is then 1.
+    Two files of one size (of any with a --protocol), or two folders, whose pictures are matched by name (endings do not
+    matter). Of folders the means are shown; --json also has every picture. Pictures that cannot be read, have no
+    partner or another size are named and left out; the exit code is then 1.
     """
     from colorize.metrics.pairs import described, matched, means, measure
+    from colorize.metrics.protocols import prepared
     from colorize.progress import track
 
+    def measured(ours: Path, theirs: Path) -> dict[str, float]:
+        return measure(*(prepared(_read(path), protocol, size) for path in (theirs, ours)))
+
+    shown_protocol = {"protocol": protocol if protocol == "as-is" else f"{protocol} {size}"}
     if predicted.is_dir() != truth.is_dir():
         raise ValueError(f"{predicted} and {truth}: give two pictures or two folders")
     if not predicted.is_dir():
-        figures = described(measure(_read(truth), _read(predicted)))
+        figures = described(measured(predicted, truth)) | shown_protocol
         print(json.dumps(figures) if as_json else _table({predicted.name: figures}))
         return
     pairs, alone = matched(_pictures(predicted), _pictures(truth))
@@ -42,14 +51,14 @@ def compare(
     rows: dict[str, dict[str, float]] = {}
     for ours, theirs in track(pairs, "compare"):
         try:
-            rows[ours.name] = measure(_read(theirs), _read(ours))
+            rows[ours.name] = measured(ours, theirs)
         except (ValueError, OSError) as error:
             left_out[ours.name] = str(error)
     for name, reason in left_out.items():
         typer.echo(f"left out: {name}: {reason}", err=True)
     if not rows:
         raise ValueError(f"{predicted} and {truth}: no picture of the one has a readable partner in the other")
-    figures = described(means(list(rows.values())))
+    figures = described(means(list(rows.values()))) | shown_protocol
     if as_json:
         photos = [{"name": name, **row} for name, row in rows.items()]
         print(json.dumps({**figures, "photos": len(rows), "left_out": left_out, "each": photos}))

@@ -75,7 +75,11 @@ def check_ray_address(address: str | None) -> str | None:
 
 
 def map_ordered(
-    function: Callable[[T], R], items: Iterable[T], workers: int | None = None, chunk: int = 4
+    function: Callable[[T], R],
+    items: Iterable[T],
+    workers: int | None = None,
+    chunk: int = 4,
+    cluster: bool = True,
 ) -> Generator[R, None, None]:
     """Yield `function(item)` for every item, in the order of the items.
 
@@ -89,6 +93,7 @@ def map_ordered(
         items: inputs that can be pickled.
         workers: processes; None asks `worker_count`, or takes all CPUs of the cluster.
         chunk: items handed over at a time.
+        cluster: False: on this machine, whatever RAY_ADDRESS says.
 
     Raises:
         ValueError: RAY_ADDRESS is of a kind that cannot be used.
@@ -97,7 +102,7 @@ def map_ordered(
         Exception: whatever `function` raised for an item, when that item's turn comes.
     """
     address = check_ray_address(os.environ.get("RAY_ADDRESS"))
-    on_cluster = address is not None and address != "local"
+    on_cluster = cluster and address is not None and address != "local"
     if workers is None and not on_cluster:
         workers = worker_count()
     if workers == 1:

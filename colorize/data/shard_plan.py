@@ -23,7 +23,10 @@ from colorize.settings.sections import ShardSettings
 
 # Raise it when the same photo gives other pixels than before, or the columns change: old shards are written again then.
 FORMAT: Final = 3
-RESAMPLING: Final = "centre square, bicubic (Keys, a = -1/2) in integers; JPEGs from 1/2, 1/4, 1/8 of their size"
+RESAMPLING: Final = {
+    "center-crop": "centre square, bicubic (Keys, a = -1/2) in integers; JPEGs from 1/2, 1/4, 1/8 of their size",
+    "resize": "whole photo, Pillow's bicubic filter; JPEGs from 1/2, 1/4, 1/8 of their size",
+}
 _LARGEST_PAGE: Final = 2**31  # bytes
 _ROWS_AT_ONCE: Final = 1024
 
@@ -63,7 +66,7 @@ class ShardPlan:
             "width": self.settings.size,
             "encoding": ENCODING,
             "white_point": WHITE_POINT,
-            "resampling": RESAMPLING,
+            "resampling": RESAMPLING[self.settings.protocol],
             "row_group": self.settings.row_group,
             "compression": self.settings.compression,
         }

@@ -184,7 +184,7 @@ def _rows(raw: Path, images: ImageSettings, job: _Job) -> Iterator[Row]:
                 raise PhotoLostError(f"{name}: {error}, but the manifest says it has; ingest again") from error
             if data is None or hashlib.sha256(data).hexdigest() != photo.id:
                 raise PhotoLostError(f"{name}: {raw} holds other bytes than at ingest; run 'dvc repro --force ingest'")
-            made = make_row(photo.id, data, job.shard.settings.size, images)
+            made = make_row(photo.id, data, job.shard.settings, images)
             if isinstance(made, Rejection):
                 raise PhotoLostError(
                     f"{name}: accepted at ingest, now refused ({made.reason}: {made.detail}); run ingest again"

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colorize.color import lab_from_code
+from colorize.data.statistics import load_statistics
 from colorize.metrics.colorizers import Colors, Known, Predict, network
-from colorize.metrics.references import References
+from colorize.metrics.references import References, read_references
 
 #: Names of the baselines, as the evaluation's folders and the report use them.
 GREY = "grey"
@@ -30,6 +33,40 @@ NAMES = (GREY, MEAN_COLOR, ANOTHER_PHOTO, HISTOGRAM_MATCHING)
 GUIDED = (COLOR_BY_OPTIMIZATION,)
 #: Share of a photo's pixels whose true colours the guided ones are told.
 HINT_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One of `NAMES` or `GUIDED` as a colorizer.
+
+    Attributes:
+        name: which one.
+        lab: folder of the LAB shards; two baselines take their colours from those of the training split.
+        statistics: `statistics.json` of the training split.
+    """
+
+    name: str
+    lab: Path
+    statistics: Path
+
+    def load(self) -> Predict:
+        """Read what it needs of the training split.
+
+        Raises:
+            ValueError: the training split has no photos, or the shards are damaged.
+        """
+        match self.name:
+            case "grey":
+                return constant((0.0, 0.0))
+            case "mean_color":
+                return constant([float(value) for value in load_statistics(self.statistics).mean_ab])
+            case "another_photo":
+                return another_photo(read_references(self.lab))
+            case "histogram_matching":
+                return histogram_matching(read_references(self.lab))
+            case "color_by_optimization":
+                return color_by_optimization()
+        raise ValueError(f"no baseline {self.name!r}: expected one of {', '.join((*NAMES, *GUIDED))}")
 
 
 def constant_ab(lightness: NDArray[np.float32], ab: Sequence[float]) -> NDArray[np.float32]:

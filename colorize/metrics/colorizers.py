@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -46,6 +47,32 @@ class Predict(Protocol):
     """From L (N×1×H×W, float32, 0…100) to colours; what is automatic is told nothing."""
 
     def __call__(self, lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors: ...
+
+
+class Colorizer(Protocol):
+    """What is measured, before it is loaded: small, equal to an equal one, and every process can load it."""
+
+    def load(self) -> Predict:
+        """Make it ready to predict, on this process's device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model as a colorizer, on a GPU where the process has one.
+
+    Attributes:
+        model: folder with `model.safetensors` and `model.json`.
+    """
+
+    model: Path
+
+    def load(self) -> Predict:
+        """Read the model."""
+        from colorize.models import load_model
+        from colorize.training.precision import choose_device
+
+        return network(load_model(self.model), choose_device())
 
 
 def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 #: Metrics of which more is better; of every other one, less is.
-LARGER_IS_BETTER = frozenset({"psnr", "ssim", "psnr_own_l", "ssim_own_l", "auc", "auc_rebalanced"})
+LARGER_IS_BETTER = frozenset({"psnr", "ssim", "psnr_own_l", "ssim_own_l", "auc", "auc_rebalanced", "class_agreement"})
 
 _CHUNK = 2**20
 
@@ -121,6 +121,54 @@ def best(scores: dict[str, float], metric: str) -> str:
         metric: decides whether more or less is better.
     """
     return max(scores, key=lambda name: scores[name] if metric in LARGER_IS_BETTER else -scores[name])
+
+
+def wins(measured: Mapping[str, pa.Table], metric: str) -> dict[str, float]:
+    """Share of the photos on which each has the best value; of those that are equally good each has its part.
+
+    Args:
+        measured: per-photo rows by name, at least one; only photos that all have a value for count.
+        metric: name of a column.
+
+    Returns:
+        Shares by name; their sum is 1, or 0 where no photo is common to all.
+    """
+    values = {
+        name: dict(zip(rows["id"].to_pylist(), rows[metric].to_pylist(), strict=True))
+        for name, rows in measured.items()
+    }
+    common = [
+        identity
+        for identity in next(iter(values.values()))
+        if all(photos.get(identity) is not None for photos in values.values())
+    ]
+    if not common:
+        return dict.fromkeys(measured, 0.0)
+    scores = np.array([[photos[identity] for identity in common] for photos in values.values()])
+    best_of_photo = (scores.max if metric in LARGER_IS_BETTER else scores.min)(axis=0)
+    won = scores == best_of_photo
+    shares = (won / won.sum(axis=0)).mean(axis=1)
+    return dict(zip(measured, map(float, shares), strict=True))
+
+
+def pareto_front(costs: Mapping[str, float], scores: Mapping[str, float], metric: str) -> set[str]:
+    """Those that nothing beats: no other is as cheap or cheaper, as good or better, and one of the two truly.
+
+    Args:
+        costs: by name; less is better.
+        scores: the metric by the same names.
+        metric: decides whether more or less is better.
+    """
+    sign = -1 if metric in LARGER_IS_BETTER else 1
+    points = {name: (cost, sign * scores[name]) for name, cost in costs.items()}
+    return {
+        name
+        for name, (cost, badness) in points.items()
+        if not any(
+            other_cost <= cost and other_badness <= badness and (other_cost, other_badness) != (cost, badness)
+            for other_cost, other_badness in points.values()
+        )
+    }
 
 
 def _plain_mean(means: NDArray[np.float64]) -> NDArray[np.float64]:

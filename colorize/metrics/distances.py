@@ -6,7 +6,6 @@ are the same formulas by other names. Both formulas are torchmetrics'.
 
 from __future__ import annotations
 
-import warnings
 from typing import Final
 
 import torch
@@ -27,8 +26,7 @@ class _Given(nn.Identity):
 class SetDistance:
     """Distance between predicted and true photos, from batches of their features; memory does not grow with them.
 
-    Sums are float64, so batches of any size give the same to rounding. Fixed parts of a set, shards say, can be
-    measured apart and merged in their order: the result does not depend on how many workers measured them.
+    Sums are float64, so batches of any size give the same to rounding.
 
     Attributes:
         photos: how many pairs were seen.
@@ -43,7 +41,7 @@ class SetDistance:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
         self.photos = 0
-        # Workers merge here, not through torch's process group.
+        # Features of all workers come together here, not through torch's process group.
         self._frechet = FrechetInceptionDistance(_Given(num_features), sync_on_compute=False)
         self._frechet.orig_dtype = torch.float64
         self._open = torch.empty((2, 0, num_features), dtype=torch.float64)
@@ -63,17 +61,9 @@ class SetDistance:
         self._frechet.update(pair[0], real=False)
         self._open = torch.cat([self._open, pair], dim=1)
         while self._open.shape[1] >= BLOCK:
-            self._close(BLOCK)
-
-    def merge(self, other: SetDistance) -> None:
-        """Take in what another saw; each one's last block ends there."""
-        self._frechet.merge_state(other._frechet)
-        self.photos += other.photos
-        self._close(self._open.shape[1])
-        self._kernel_sum += other._kernel_sum
-        self._kernel_photos += other._kernel_photos
-        self._open = other._open
-        self._close(self._open.shape[1])
+            self._kernel_sum += BLOCK * _discrepancy(self._open[:, :BLOCK])
+            self._kernel_photos += BLOCK
+            self._open = self._open[:, BLOCK:].clone()
 
     def frechet(self) -> float:
         """Fréchet distance of the normal distributions with the sets' means and covariances (Heusel et al. 2017).
@@ -85,10 +75,7 @@ class SetDistance:
             ValueError: fewer than two photos were seen.
         """
         self._require_two()
-        with warnings.catch_warnings():
-            # Says that nothing was seen where all of it was merged.
-            warnings.simplefilter("ignore", UserWarning)
-            return max(0.0, float(self._frechet.compute()))
+        return max(0.0, float(self._frechet.compute()))
 
     def kernel(self) -> float:
         """Unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³ (Bińkowski et al. 2018, KID).
@@ -98,21 +85,13 @@ class SetDistance:
         photos; both are unbiased. Around 0, and a little below, for equal sets.
 
         Raises:
-            ValueError: fewer than two photos were seen, or each in a block of its own.
+            ValueError: fewer than two photos were seen.
         """
         self._require_two()
         total, photos = self._kernel_sum, self._kernel_photos
         if (rest := self._open.shape[1]) > 1:
             total, photos = total + rest * _discrepancy(self._open), photos + rest
-        if not photos:
-            raise ValueError("all parts that were merged are single photos; merge parts of two and more")
         return total / photos
-
-    def _close(self, size: int) -> None:
-        if size > 1:
-            self._kernel_sum += size * _discrepancy(self._open[:, :size])
-            self._kernel_photos += size
-        self._open = self._open[:, size:].clone()
 
     def _require_two(self) -> None:
         if self.photos < 2:

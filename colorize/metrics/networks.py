@@ -6,7 +6,7 @@ had is named together with what it lacks. Each figure carries the name of its ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -25,7 +25,7 @@ from colorize.models.vgg import VGG
 from colorize.storage import sha256_file
 
 Rgb = NDArray[np.uint8]
-Look = Callable[[Tensor, Tensor], None]
+Look = Callable[[Tensor, Tensor], list[tuple[Tensor, ...]]]
 
 #: Which published network each figure needs.
 NEEDS: Final = {
@@ -68,27 +68,23 @@ class Mean:
         self._sum = 0.0
 
     def update(self, values: Tensor) -> None:
-        """See some more photos: N numbers."""
+        """Take in N numbers of N photos."""
         self.photos += len(values)
         self._sum += float(values.double().sum())
-
-    def merge(self, other: Mean) -> None:
-        """Take in what another saw."""
-        self.photos += other.photos
-        self._sum += other._sum
 
     def value(self) -> float:
         """The mean; at least one photo was seen."""
         return self._sum / self.photos
 
 
-#: What is kept of the photos seen so far: no network, so that it can travel between workers.
 Tally = SetDistance | Mean
+#: What a network saw in a batch of pairs: for each of its tallies what that takes in, N rows each.
+Seen = list[tuple[NDArray[np.generic], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """A network at work: what it does with a batch of pairs, what it keeps of them, and the figures in that."""
+    """A network at work: what it sees in a batch of pairs, what is kept of that, and the figures in that."""
 
     extractor: str
     sha256: str
@@ -144,13 +140,20 @@ class Networks:
             except ValueError as error:
                 self.missing |= {figure: str(error) for figure, needed in NEEDS.items() if needed == name}
 
-    @property
-    def tallies(self) -> list[Tally]:
-        """What is kept of the photos seen so far."""
-        return [tally for judge in self._judges for tally in judge.tallies]
-
     def update(self, predicted: Rgb, truth: Rgb) -> None:
-        """Look at some more photos.
+        """Look at some more photos and take in what is seen.
+
+        Args:
+            predicted: N×H×W×3, uint8, sRGB.
+            truth: the same shape.
+
+        Raises:
+            ValueError: the two do not fit.
+        """
+        self.add(self.look(predicted, truth))
+
+    def look(self, predicted: Rgb, truth: Rgb) -> Seen:
+        """What the networks see in some photos: arrays for `add`, here or in another process that has the same weights.
 
         Args:
             predicted: N×H×W×3, uint8, sRGB.
@@ -168,13 +171,14 @@ class Networks:
                 torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device).movedim(-1, 1).float() / 255
                 for rgb in (predicted, truth)
             )
-            for judge in self._judges:
-                judge.look(one, other)
+            seen = [values for judge in self._judges for values in judge.look(one, other)]
+        return [tuple(tensor.cpu().numpy() for tensor in values) for values in seen]
 
-    def merge(self, tallies: Sequence[Tally]) -> None:
-        """Take in the `tallies` of a later part of the photos, seen through the same networks."""
-        for own, other in zip(self.tallies, tallies, strict=True):
-            own.merge(other)  # type: ignore[arg-type] # both are of one kind, in one order
+    def add(self, seen: Seen) -> None:
+        """Take in what `look` saw. In the order of the photos it gives the same figures whoever looked."""
+        tallies = [tally for judge in self._judges for tally in judge.tallies]
+        for tally, values in zip(tallies, seen, strict=True):
+            tally.update(*map(torch.from_numpy, values))
 
     def figures(self) -> dict[str, Figure]:
         """What the photos seen so far amount to.
@@ -209,8 +213,8 @@ def _random_features(device: torch.device) -> _Judge:
     network = random_features.RandomFeatures().to(device)
     distance = SetDistance(network.num_features)
 
-    def look(predicted: Tensor, truth: Tensor) -> None:
-        distance.update(network(predicted), network(truth))
+    def look(predicted: Tensor, truth: Tensor) -> list[tuple[Tensor, ...]]:
+        return [(network(predicted), network(truth))]
 
     values = {"random_feature_distance": distance.frechet}
     return _Judge(random_features.NAME, network.sha256, look, (distance,), values)
@@ -223,8 +227,8 @@ def _inception_v3(network: nn.Module, digest: str) -> list[_Judge]:
     def features(rgb: Tensor) -> Tensor:
         return inception.features(2 * resize(rgb, (_INCEPTION_SIDE, _INCEPTION_SIDE)) - 1)
 
-    def look(predicted: Tensor, truth: Tensor) -> None:
-        distance.update(features(predicted), features(truth))
+    def look(predicted: Tensor, truth: Tensor) -> list[tuple[Tensor, ...]]:
+        return [(features(predicted), features(truth))]
 
     return [_Judge("inception_v3", digest, look, (distance,), {"fid": distance.frechet, "kid": distance.kernel})]
 
@@ -238,10 +242,9 @@ def _vgg16(network: nn.Module, digest: str) -> list[_Judge]:
         maps = vgg.stages(_imagenet(resize(rgb, (_VGG_SIDE, _VGG_SIDE))))[-1]
         return maps.mean(dim=(2, 3)), vgg.classifier(torch.flatten(vgg.avgpool(maps), 1)).argmax(dim=1)
 
-    def look(predicted: Tensor, truth: Tensor) -> None:
+    def look(predicted: Tensor, truth: Tensor) -> list[tuple[Tensor, ...]]:
         (features, top), (true_features, true_top) = seen(predicted), seen(truth)
-        distance.update(features, true_features)
-        agreement.update(top == true_top)
+        return [(features, true_features), (top == true_top,)]
 
     values = {
         "frechet_distance_vgg16": distance.frechet,
@@ -260,8 +263,8 @@ def _lpips(name: str, network: nn.Module, digest: str) -> _Judge:
     lpips = Lpips(network, read_heads(file)).to(next(network.parameters()).device)
     mean = Mean()
 
-    def look(predicted: Tensor, truth: Tensor) -> None:
-        mean.update(lpips(2 * predicted - 1, 2 * truth - 1))
+    def look(predicted: Tensor, truth: Tensor) -> list[tuple[Tensor, ...]]:
+        return [(lpips(2 * predicted - 1, 2 * truth - 1),)]
 
     return _Judge(name, digest, look, (mean,), {f"lpips_{name}": mean.value}, sha256_file(file))
 

@@ -1,15 +1,20 @@
-"""Line charts by Matplotlib as inline SVG: nothing runs in the page, and they follow its light and dark colours."""
+"""Charts by Matplotlib as inline SVG: nothing runs in the page, and they follow its light and dark colours."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from colorize.report.curves import thinned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Tones of the stylesheet; of more lines than these, some share one.
 TONES: Final = 12
@@ -53,16 +58,9 @@ def chart(lines: Sequence[Line], title: str, *, x_label: str, y_label: str = "",
         y_label: what the vertical one counts.
         x_ticks: where the horizontal axis has its numbers; empty: at round ones, whole ones where x counts epochs.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    # Ids inside the SVG follow from the title: the same bytes each time, and no two charts of a page share one.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10.5}):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
-        axes = figure.add_subplot()
-        figure.patch.set_visible(False)
-        axes.patch.set_visible(False)
+    with _axes(title, x_label, y_label) as (figure, axes):
         for line in lines:
             xs, ys = zip(*thinned(line.points), strict=True)
             colour = _COLOURS["var(--ink)" if line.tone is None else f"var(--tone-{line.tone})"]
@@ -72,20 +70,81 @@ def chart(lines: Sequence[Line], title: str, *, x_label: str, y_label: str = "",
         # An axis that starts at zero where that costs little room.
         if 0 <= min(values) < 0.35 * max(values):
             axes.set_ylim(bottom=0)
-        axes.set_xlabel(x_label, loc="right", color=_COLOURS["var(--muted)"])
-        axes.set_ylabel(y_label, loc="top", color=_COLOURS["var(--muted)"])
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, labelcolor=_COLOURS["var(--muted)"])
-        axes.grid(axis="y", color=_COLOURS["var(--rule)"], linewidth=0.8)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         if x_ticks:
             axes.set_xticks(x_ticks)
             axes.grid(axis="x", color=_COLOURS["var(--rule)"], linewidth=0.8)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _inline(buffer.getvalue(), f"{title}: {', '.join(line.label for line in lines)}")
+        return _svg(figure, f"{title}: {', '.join(line.label for line in lines)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One point of a scatter chart.
+
+    Attributes:
+        label: stands beside it.
+        x: above 0.
+        y: any number.
+        tone: as a `Line`'s.
+        front: whether the line of the best goes through it.
+    """
+
+    label: str
+    x: float
+    y: float
+    tone: int
+    front: bool
+
+
+def scatter(dots: Sequence[Dot], title: str, *, x_label: str) -> str:
+    """An SVG of labelled points over a logarithmic x axis, with a line through those of the front.
+
+    Args:
+        dots: at least one.
+        title: read out by screen readers, with what the points are.
+        x_label: what the horizontal axis counts.
+    """
+    with _axes(title, x_label, "") as (figure, axes):
+        axes.set_xscale("log")
+        axes.margins(x=0.22, y=0.15)
+        front = sorted((dot.x, dot.y) for dot in dots if dot.front)
+        axes.plot(*zip(*front, strict=True), color=_COLOURS["var(--rule)"], linewidth=1.7, zorder=1)
+        for dot in dots:
+            colour = _COLOURS[f"var(--tone-{dot.tone})"]
+            axes.plot([dot.x], [dot.y], marker="o", markersize=6, color=colour if dot.front else "none", mec=colour)
+            axes.annotate(
+                dot.label, (dot.x, dot.y), (0, 7), textcoords="offset points", ha="center", size=9, color=colour
+            )
+        axes.minorticks_off()
+        return _svg(figure, f"{title}: {', '.join(dot.label for dot in dots)}")
+
+
+@contextmanager
+def _axes(title: str, x_label: str, y_label: str) -> Iterator[tuple[Figure, Axes]]:
+    """An empty chart as all of the page are."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    # Ids inside the SVG follow from the title: the same bytes each time, and no two charts of a page share one.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10.5}):
+        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        axes = figure.add_subplot()
+        figure.patch.set_visible(False)
+        axes.patch.set_visible(False)
+        axes.set_xlabel(x_label, loc="right", color=_COLOURS["var(--muted)"])
+        axes.set_ylabel(y_label, loc="top", color=_COLOURS["var(--muted)"])
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelcolor=_COLOURS["var(--muted)"])
+        axes.grid(axis="y", color=_COLOURS["var(--rule)"], linewidth=0.8)
+        yield figure, axes
+
+
+def _svg(figure: Figure, title: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _inline(buffer.getvalue(), title)
 
 
 def _inline(svg: str, title: str) -> str:

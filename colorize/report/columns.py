@@ -16,8 +16,26 @@ class Metric:
     meaning: str
 
 
+#: Of the networks that look at photos: the same figure of the true photos beside themselves is 0, or 1 of agreement.
+_THROUGH_NETWORKS = (
+    Metric("fid", "FID", "less", 2, "Fréchet distance in the features of torchvision's Inception-v3"),
+    Metric("kid", "KID", "less", 4, "kernel distance in the same features; about 0 for equal sets"),
+    Metric("frechet_distance_vgg16", "FD, VGG-16", "less", 2, "Fréchet distance in the features of VGG-16"),
+    Metric("kernel_distance_vgg16", "KD, VGG-16", "less", 4, "kernel distance in the features of VGG-16"),
+    Metric("lpips_alexnet", "LPIPS", "less", 3, "learned perceptual distance to the true photo, AlexNet"),
+    Metric("lpips_vgg16", "LPIPS, VGG", "less", 3, "learned perceptual distance to the true photo, VGG-16"),
+    Metric("class_agreement", "same class", "more", 3, "share of photos in which VGG-16 sees the same as in truth"),
+    Metric(
+        "random_feature_distance",
+        "RFD",
+        "less",
+        4,
+        "Fréchet distance in the features of a fixed random network: no FID",
+    ),
+)
 METRICS = (
     Metric("ab_error_rebalanced", "rebalanced ab error", "less", 2, "distance in ab, rare colours weigh more"),
+    Metric("wins", "wins", "more", 2, "share of the test photos on which it has the best primary metric of all rows"),
     Metric("ab_rmse", "ab RMSE", "less", 2, "root mean square over pixels and both channels, CIELAB units"),
     Metric("ciede2000_mean", "ΔE2000", "less", 2, "perceived difference CIEDE2000, mean over pixels"),
     Metric("ciede2000_p95", "ΔE2000 p95", "less", 2, "perceived difference CIEDE2000, 95th percentile of the pixels"),
@@ -33,6 +51,7 @@ METRICS = (
     ),
     Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
     Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
+    *_THROUGH_NETWORKS,
 )
 
 ARTEFACTS = (

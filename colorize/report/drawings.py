@@ -1,4 +1,4 @@
-"""The charts of the report: learning curves of the models, and what the gallery's pictures show of the artefacts."""
+"""The charts of the report: learning curves, quality against cost, and the artefacts of the gallery's pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from colorize.report.charts import Line, chart
+from colorize.metrics.comparison import pareto_front
+from colorize.report.charts import Dot, Line, chart, scatter
 from colorize.report.entries import Entry
 from colorize.report.panels import Panel
 
@@ -32,6 +33,58 @@ def learning_curves(models: Sequence[Entry], tones: Mapping[str, int]) -> list[D
         ]
         if drawn := [line for line in lines if line.points]:
             drawings.append(_drawing(f"Loss of {entry.name}", drawn, "epoch"))
+    return drawings
+
+
+#: What a model costs: the key in `Entry.cost`, a title, what one counts, and in how many of the key's units.
+COSTS = (
+    ("parameters", "parameters", "million", 1e6),
+    ("operations", "operations a photo", "billion", 1e9),
+    ("memory", "memory for one photo", "MiB", 2**20),
+    ("seconds_per_photo", "time a photo, one thread", "ms", 1e-3),
+)
+
+
+def fronts(models: Sequence[Entry], primary: str) -> dict[str, set[str]]:
+    """For each kind of cost the models that no other beats in it and in the primary metric; none where one is unknown.
+
+    Args:
+        models: all of them.
+        primary: the metric.
+    """
+    scores = {entry.name: entry.summary[primary] for entry in models}
+    found = {}
+    for key, *_ in COSTS:
+        costs = {entry.name: entry.cost[key] for entry in models if key in entry.cost}
+        if len(costs) == len(models) > 1:
+            found[key] = pareto_front(costs, scores, primary)
+    return found
+
+
+def quality_by_cost(models: Sequence[Entry], tones: Mapping[str, int], primary: str, title: str) -> list[Drawing]:
+    """The primary metric over each kind of cost, with the front of those that no other model beats in both.
+
+    Args:
+        models: all of them.
+        tones: the colour of each model by name.
+        primary: the metric.
+        title: of the metric.
+    """
+    on_front, drawings = fronts(models, primary), []
+    for key, what, unit, size in COSTS:
+        if key in on_front:
+            dots = [
+                Dot(
+                    entry.name,
+                    entry.cost[key] / size,
+                    entry.summary[primary],
+                    tones[entry.name],
+                    entry.name in on_front[key],
+                )
+                for entry in models
+            ]
+            heading = f"{title[:1].upper()}{title[1:]} by {what}"
+            drawings.append((heading, Markup(scatter(dots, heading, x_label=f"{unit}, logarithmic"))))
     return drawings
 
 

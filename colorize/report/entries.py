@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorize.metrics.comparison import best, interval
-from colorize.metrics.evaluation import ROWS, SUMMARY, summarise
+from colorize.metrics.evaluation import COST, NETWORKS, ROWS, SPEED, SUMMARY
+from colorize.metrics.rows import summarise
 from colorize.report.curves import Log, read_log
 
 
@@ -25,12 +26,13 @@ class Entry:
         name: the architecture, or the baseline.
         run: the run's name; empty for a baseline.
         rows: per-photo rows.
-        summary: means over the photos.
+        summary: means over the photos, and figures of the whole set.
         low: lower end of the 95 % interval of the primary metric's mean.
         high: its upper end.
         log: what training wrote.
         facts: what `model.json` says: parameters, settings.
         training: what `run.json` and `done.json` say of how it was trained; empty where nothing is known.
+        cost: what `cost.json` says, with `seconds_per_photo`; empty where it was not measured, and of baselines.
         hint_share: of a guided baseline, the share of pixels whose true colours it was told; 0 of what is automatic.
     """
 
@@ -43,6 +45,7 @@ class Entry:
     log: Log = field(default_factory=Log)
     facts: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
     hint_share: float = 0.0
 
     def by_photo(self, column: str) -> dict[str, Any]:
@@ -79,7 +82,11 @@ def read_model(folder: Path, primary: str) -> Entry | None:
     name = str(facts.get("architecture") or folder.name.rpartition("-")[0])
     rows, summary, (low, high) = _measured(folder / "evaluation", primary)
     training = {**read_json(folder / "run.json"), **read_json(folder / "done.json")}
-    return Entry(name, folder.name, rows, summary, low, high, read_log(folder / "log.jsonl"), facts, training)
+    cost, speed = (read_json(folder / "evaluation" / file) for file in (COST, SPEED))
+    if cost and "seconds_per_photo" in speed:
+        cost["seconds_per_photo"] = speed["seconds_per_photo"]
+    log = read_log(folder / "log.jsonl")
+    return Entry(name, folder.name, rows, summary, low, high, log, facts, training, cost)
 
 
 def read_baseline(folder: Path, primary: str) -> Entry | None:
@@ -115,4 +122,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _measured(evaluation: Path, primary: str) -> tuple[pa.Table, dict[str, float], tuple[float, float]]:
     rows = pq.read_table(evaluation / ROWS)
-    return rows, summarise(rows), interval(rows[primary].to_numpy())
+    figures = read_json(evaluation / NETWORKS).get("figures", {})
+    summary = summarise(rows) | {name: float(figure["value"]) for name, figure in figures.items()}
+    return rows, summary, interval(rows[primary].to_numpy())

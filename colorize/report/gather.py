@@ -10,7 +10,7 @@ from pathlib import Path
 from colorize import decisions
 from colorize.data.statistics import load_statistics
 from colorize.metrics import baselines, evaluation
-from colorize.metrics.comparison import Comparison, compare
+from colorize.metrics.comparison import Comparison, compare, wins
 from colorize.metrics.evaluation import ROWS
 from colorize.metrics.gallery import GALLERY
 from colorize.report.data_page import DataPage, gather_data
@@ -106,6 +106,10 @@ def gather(
         ranked([entry for name in names if (entry := read_baseline(root / BASELINES_FOLDER / name, primary))], primary)
         for names in (baselines.NAMES, baselines.GUIDED)
     )
+    compared = {entry.name: entry for entry in [*report.models, *report.baselines]}
+    if len(compared) > 1:
+        for name, share in wins({name: entry.rows for name, entry in compared.items()}, primary).items():
+            compared[name].summary["wins"] = share
     if report.models and report.baselines:
         report.verdict = compare(report.models[0].rows, report.baselines[0].rows, primary)
     if len(report.models) > 1:

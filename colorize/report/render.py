@@ -17,7 +17,7 @@ from colorize.report.cards import card_of
 from colorize.report.charts import TONES
 from colorize.report.columns import ARTEFACTS, METRICS, Metric
 from colorize.report.data_page import OUTCOMES
-from colorize.report.drawings import artefact_panels, learning_curves
+from colorize.report.drawings import COSTS, artefact_panels, fronts, learning_curves, quality_by_cost
 from colorize.report.entries import Entry
 from colorize.report.gallery import TRUTH, GalleryPhoto
 from colorize.report.gather import PER_PHOTO, Report
@@ -77,6 +77,9 @@ def render(report: Report, path: Path) -> None:
         shown=_shown(report),
         blind=bool(report.gallery and report.models),
         intervals=_intervals(report),
+        fronts=fronts(report.models, report.primary),
+        costs=COSTS,
+        by_cost=quality_by_cost(report.models, _tones(report), report.primary, _primary(report).title),
         charts=learning_curves(_by_name(report), _tones(report)),
         panels=artefact_panels(report.panels, _tones(report)),
         cards=[(entry, card_of(entry, report.baselines)) for entry in _by_name(report)],

@@ -126,7 +126,10 @@ class SplitSettings(Section):
 class ShardSettings(Section):
     """The LAB shards."""
 
-    size: int = Field(128, ge=16, le=1024, description="pixels; photos are cropped square and resized to it")
+    size: int = Field(128, ge=16, le=1024, description="pixels; photos are made square and resized to it")
+    protocol: Literal["center-crop", "resize"] = Field(
+        "center-crop", description="how they are made square: the largest square in the middle, or the whole squeezed"
+    )
     rows: int = Field(512, ge=1, description="photos per shard at most")
     row_group: int = Field(64, ge=1, description="photos per row group: the unit of random access and of shuffling")
     compression: Literal["none", "lz4", "zstd"] = "none"

@@ -18,7 +18,7 @@ from colorize.objectives import PhotoBatch, TrainingData
 from colorize.objectives import create as create_objective
 from colorize.settings import Section
 from colorize.settings.objectives import Objective
-from colorize.settings.sections import ImageSettings, TrainingSettings
+from colorize.settings.sections import ImageSettings, ShardSettings, TrainingSettings
 from colorize.training import optimizers
 from colorize.training.batches import decode, photo_seed
 from colorize.training.precision import reproducible
@@ -60,7 +60,9 @@ def drawn_photos(size: int) -> Batch:
     from colorize.data.sources.sample import SampleSource
 
     source = SampleSource(_COLLECTION, PHOTOS)
-    rows = [make_row(entry.path, source.read(entry), size, ImageSettings()) for entry in source.list()]
+    rows = [
+        make_row(entry.path, source.read(entry), ShardSettings(size=size), ImageSettings()) for entry in source.list()
+    ]
     usable = [row for row in rows if isinstance(row, Row)][:PHOTOS]
     l, ab = (  # noqa: E741
         np.stack([np.frombuffer(values, np.uint8).reshape(-1, size, size) for values in part])

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from colorize.commands import app
 from colorize.metrics.pairs import matched, measure
+from colorize.metrics.quality import psnr
 
 KEYS = {
     "psnr",
@@ -70,6 +71,33 @@ def test_the_same_picture_twice_is_perfect(pictures: Path) -> None:
     figures = json.loads(output)
     assert (figures["psnr"], figures["ssim"], figures["auc"], figures["auc_rebalanced"]) == (100, 1, 1, 1)
     assert figures["ab_rmse"] == figures["ciede2000_p95"] == figures["colorfulness_error"] == 0
+
+
+@pytest.mark.parametrize("protocol", ["center-crop", "resize"])
+def test_pictures_of_two_sizes_are_measured_by_a_protocol(pictures: Path, protocol: str) -> None:
+    files = pictures / "predicted/1.colorized.png", pictures / "truth/1.png"
+    with Image.open(files[0]) as picture:
+        smaller = picture.crop((0, 0, 46, 40))
+    smaller.save(files[0])
+    with pytest.raises(ValueError, match="46 x 40 pixels beside 48 x 40"):
+        run("compare", *files)
+    _, output, _ = run("compare", *files, "--protocol", protocol, "--size", 32, "--json")
+    found = json.loads(output)
+    assert found["protocol"] == f"{protocol} 32"
+    boxes = {"center-crop": [(3, 0, 43, 40), (4, 0, 44, 40)], "resize": [(0, 0, 46, 40), (0, 0, 48, 40)]}[protocol]
+    made = []
+    for file, box in zip(files, boxes, strict=True):
+        with Image.open(file) as picture:
+            made.append(np.asarray(picture.crop(box).resize((32, 32), Image.Resampling.BICUBIC)))
+    assert found["psnr"] == psnr(made[1], made[0])
+    assert found["ab_rmse"] > 0
+
+
+def test_a_protocol_nobody_knows_is_refused_with_those_there_are(pictures: Path) -> None:
+    truth = pictures / "truth/0.png"
+    code, _, errors = run("compare", truth, truth, "--protocol", "square")
+    assert code == 2
+    assert "center-crop" in errors
 
 
 def test_two_folders_have_means_and_every_picture(pictures: Path) -> None:

@@ -147,7 +147,7 @@ def test_what_decides_the_bytes_is_in_the_plan_digest(source: tuple[Path, pa.Tab
         return {p.header()["plan"] for p in plan(source[1], SETTINGS.model_copy(update=changed))}
 
     assert len(digests()) == len(list(plan(source[1], SETTINGS)))
-    for change in ({"size": 24}, {"row_group": 6}, {"compression": "zstd"}):
+    for change in ({"size": 24}, {"row_group": 6}, {"compression": "zstd"}, {"protocol": "resize"}):
         assert not digests() & digests(**change)
     assert digests() & digests(rows=13) != set()  # the same photos in a shard are the same shard
 
@@ -168,6 +168,12 @@ def test_a_plan_refuses_what_makes_no_sense() -> None:
 def jpeg(rgb: np.ndarray, **how: object) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(rgb).save(stream, "JPEG", **{"quality": 95, **how})
+    return stream.getvalue()
+
+
+def png(rgb: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -206,9 +212,20 @@ def test_a_square_of_the_right_size_is_coded() -> None:
     np.testing.assert_array_equal(lab_square(rgb, SIZE).transpose(1, 2, 0), code_of(rgb[:, 2 : SIZE + 2]))
 
 
+def test_the_whole_photo_is_squeezed_where_that_is_the_protocol() -> None:
+    rgb = scene(30, 47)
+    row = make_row("x", png(rgb), ShardSettings(size=SIZE, protocol="resize"), IMAGES)
+    assert not isinstance(row, Rejection)
+    whole = code_of(np.asarray(Image.fromarray(rgb).resize((SIZE, SIZE), Image.Resampling.BICUBIC)))
+    planes = np.frombuffer(row.l + row.ab, np.uint8).reshape(3, SIZE, SIZE)
+    np.testing.assert_array_equal(planes.transpose(1, 2, 0), whole)
+    assert (row.width, row.height) == (47, 30)
+    assert row != make_row("x", png(rgb), ShardSettings(size=SIZE), IMAGES)
+
+
 def test_a_row_holds_the_pixels_and_the_size_of_the_photo() -> None:
     data = jpeg(scene(30, 47))
-    row = make_row("x", data, SIZE, IMAGES)
+    row = make_row("x", data, SETTINGS, IMAGES)
     assert not isinstance(row, Rejection)
     assert (row.id, row.width, row.height) == ("x", 47, 30)
     square = lab_square(np.asarray(Image.open(io.BytesIO(data))), SIZE)
@@ -220,7 +237,7 @@ def test_a_row_holds_the_pixels_and_the_size_of_the_photo() -> None:
 )
 def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(height: int, width: int, scale: int) -> None:
     data = jpeg(scene(height, width))
-    row = make_row("x", data, SIZE, IMAGES)
+    row = make_row("x", data, SETTINGS, IMAGES)
     assert not isinstance(row, Rejection)
     assert (row.width, row.height) == (width, height)
     image = Image.open(io.BytesIO(data))
@@ -239,7 +256,7 @@ def test_few_pixels_of_a_large_jpeg_look_like_many(mode: str, orientation: int) 
     Image.fromarray(scene(256, 320)).convert(mode).save(stream, "JPEG", quality=95, exif=exif)
     whole = decode(stream.getvalue(), IMAGES)
     assert isinstance(whole, np.ndarray)
-    row = make_row("x", stream.getvalue(), 64, IMAGES)
+    row = make_row("x", stream.getvalue(), ShardSettings(size=64), IMAGES)
     assert not isinstance(row, Rejection)
     assert (row.height, row.width) == whole.shape[:2] == ((256, 320) if orientation == 1 else (320, 256))
     wanted = lab_square(whole, 64).astype(int)
@@ -249,7 +266,7 @@ def test_few_pixels_of_a_large_jpeg_look_like_many(mode: str, orientation: int) 
 
 def test_a_photo_that_is_refused() -> None:
     data = jpeg(scene(64, 64))
-    refused = make_row("x", data[: len(data) // 2], SIZE, IMAGES)
+    refused = make_row("x", data[: len(data) // 2], SETTINGS, IMAGES)
     assert isinstance(refused, Rejection)
     assert refused.reason == "truncated"
 
@@ -272,7 +289,7 @@ def test_every_photo_is_there_with_its_pixels(source: tuple[Path, pa.Table], bui
     for path in built.rglob("*.parquet"):
         for row in Shard(path).table().to_pylist():
             seen[row["id"]] = (path.parts[-3], path.parts[-2])
-            made = make_row("", photos[row["id"]], SIZE, IMAGES)
+            made = make_row("", photos[row["id"]], SETTINGS, IMAGES)
             assert not isinstance(made, Rejection)
             assert (row["l"], row["ab"], row["width"], row["height"]) == (made.l, made.ab, made.width, made.height)
     wanted = {row["id"]: (f"split={row['split']}", f"dataset={row['dataset']}") for row in source[1].to_pylist()}

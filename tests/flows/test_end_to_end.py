@@ -150,6 +150,13 @@ def test_metrics_and_plots_are_there_for_dvc(project: Path, first: str) -> None:
     folder = project / "reports/plots/loss"
     epochs = {path.stem: [point["epoch"] for point in json.loads(path.read_text())] for path in folder.iterdir()}
     assert epochs == {"simple_unet": [1, 2], "unet": [1]}
+    points = json.loads((project / "reports/plots/comparison.json").read_text())
+    of_rmse = {point["model"]: point for point in points if point["figure"] == "ab RMSE"}
+    assert set(of_rmse) == {"simple_unet", "unet", "grey", "mean_color", "another_photo", "histogram_matching"}
+    summary = json.loads((project / "reports/metrics/models/unet.json").read_text())
+    assert of_rmse["unet"]["mean"] == pytest.approx(summary["ab_rmse"])
+    assert of_rmse["unet"]["low"] < of_rmse["unet"]["mean"] < of_rmse["unet"]["high"]
+    assert "random_feature_distance" in summary
 
 
 def test_the_champion_colorizes(project: Path, first: str) -> None:

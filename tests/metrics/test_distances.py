@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import pickle
 
@@ -93,28 +92,6 @@ def test_the_size_of_batches_changes_nothing(sets: tuple[Tensor, Tensor], size: 
     assert parts.photos == 60
 
 
-def test_parts_merge_whoever_measured_them(sets: tuple[Tensor, Tensor]) -> None:
-    parts = [measured(*(features[start : start + 20] for features in sets)) for start in (0, 20, 40)]
-    travelled = pickle.loads(pickle.dumps(parts))
-    found = []
-    for group in (parts, travelled):
-        total = copy.deepcopy(group[0])
-        for part in group[1:]:
-            total.merge(part)
-        found.append((total.frechet(), total.kernel(), total.photos))
-    assert found[0] == found[1]
-    assert found[0][0] == pytest.approx(measured(*sets).frechet(), rel=1e-9)
-    blocks = [by_pairs(*(features[start : start + 20] for features in sets)) for start in (0, 20, 40)]
-    assert found[0][1] == pytest.approx(np.mean(blocks), rel=1e-9)
-    assert found[0][2] == 60
-
-
-def test_one_that_saw_nothing_takes_in_what_another_saw(sets: tuple[Tensor, Tensor]) -> None:
-    empty = SetDistance(5)
-    empty.merge(measured(*sets))
-    assert (empty.frechet(), empty.kernel()) == (measured(*sets).frechet(), measured(*sets).kernel())
-
-
 def test_memory_does_not_grow_with_the_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distances, "BLOCK", 10)
     distance = SetDistance(5)
@@ -132,6 +109,3 @@ def test_too_few_photos_are_told() -> None:
     for measure in (distance.frechet, distance.kernel):
         with pytest.raises(ValueError, match="1 photos: sets have a distance from two"):
             measure()
-    distance.merge(copy.deepcopy(distance))
-    with pytest.raises(ValueError, match="single photos"):
-        distance.kernel()

@@ -16,10 +16,13 @@ from PIL import Image
 from colorize.color import lab_from_code, lab_to_rgb
 from colorize.data.loader import Batch, Loader
 from colorize.metrics import baselines
-from colorize.metrics.colorizers import Colors, Known, network, true_colors
-from colorize.metrics.evaluation import SCHEMA, evaluate, evaluate_baselines, evaluate_model, summarise
+from colorize.metrics.baselines import Baseline
+from colorize.metrics.colorizers import Colors, Known, Trained, network, true_colors
+from colorize.metrics.evaluation import EvaluationData, evaluate_baselines, evaluate_model
 from colorize.metrics.gallery import gallery_ids
+from colorize.metrics.networks import NEEDS, through_networks
 from colorize.metrics.references import read_references
+from colorize.metrics.rows import SCHEMA, evaluate, measure, summarise, table
 from colorize.models import create, save_model
 from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
 from colorize.settings.sections import EvaluationSettings, ShardSettings
@@ -37,7 +40,8 @@ def batch() -> Batch:
 
 def test_a_perfect_colorizer_scores_perfectly(batch: Batch) -> None:
     _, truth = lab_from_code(batch.l, batch.ab)
-    rows, kept = evaluate(lambda lightness: Colors(truth), [batch], np.ones((256, 256)), keep={"photo-3"})
+    measured = measure(lambda lightness: Colors(truth), batch, np.ones((256, 256)))
+    rows = table(measured.rows)
     assert rows.schema == SCHEMA
     assert rows["id"].to_pylist() == batch.ids
     assert rows["dataset"].to_pylist() == batch.datasets
@@ -50,14 +54,13 @@ def test_a_perfect_colorizer_scores_perfectly(batch: Batch) -> None:
     assert rows["edge_alignment"].equals(rows["edge_alignment_truth"])
     assert rows["psnr_own_l"].null_count == 5
     lightness, _ = lab_from_code(batch.l, batch.ab)
-    assert list(kept) == ["photo-3"]
-    np.testing.assert_array_equal(
-        kept["photo-3"], lab_to_rgb(np.concatenate([lightness[3], truth[3]]).transpose(1, 2, 0))
-    )
+    rgb = lab_to_rgb(np.concatenate([lightness, truth], axis=1).transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(measured.predicted, rgb)
+    np.testing.assert_array_equal(measured.truth, rgb)
 
 
 def test_grey_has_no_colour_and_the_error_is_the_chroma(batch: Batch) -> None:
-    rows, _ = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], np.ones((256, 256)))
+    rows = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], np.ones((256, 256)))
     _, truth = lab_from_code(batch.l, batch.ab)
     chroma = np.sqrt((truth.astype(np.float64) ** 2).sum(axis=1)).mean(axis=(1, 2))
     np.testing.assert_allclose(rows["ab_error_rebalanced"].to_numpy(), chroma)
@@ -67,7 +70,7 @@ def test_grey_has_no_colour_and_the_error_is_the_chroma(batch: Batch) -> None:
 def test_weights_are_looked_up_by_the_true_colour(batch: Batch) -> None:
     weights = np.ones((256, 256))
     weights[:, :128] = 1e-12  # only colours with b >= 0 count
-    rows, _ = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], weights)
+    rows = evaluate(lambda given: Colors(baselines.constant_ab(given, (0, 0))), [batch], weights)
     _, truth = lab_from_code(batch.l, batch.ab)
     distance = np.sqrt((truth.astype(np.float64) ** 2).sum(axis=1))
     expected = [distance[index][truth[index, 1] >= 0].mean() for index in range(5)]
@@ -77,7 +80,7 @@ def test_weights_are_looked_up_by_the_true_colour(batch: Batch) -> None:
 def test_a_blurred_own_lightness_is_measured_on_the_side(batch: Batch) -> None:
     lightness, truth = lab_from_code(batch.l, batch.ab)
     flat = np.broadcast_to(lightness.mean(axis=(2, 3), keepdims=True), lightness.shape)
-    rows, _ = evaluate(lambda _: Colors(truth, flat), [batch], np.ones((256, 256)))
+    rows = evaluate(lambda _: Colors(truth, flat), [batch], np.ones((256, 256)))
     assert rows["psnr"].to_pylist() == [100.0] * 5
     assert all(value < 30 for value in rows["psnr_own_l"].to_pylist())
     assert all(value < 0.9 for value in rows["ssim_own_l"].to_pylist())
@@ -139,14 +142,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-SETTINGS = EvaluationSettings(batch_size=4, gallery=5)
+def of(data: Path) -> EvaluationData:
+    settings = EvaluationSettings(batch_size=4, gallery=5)
+    return EvaluationData(data / "lab", data / "statistics.json", data / "weights", settings)
 
 
 def _tree(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "speed.json"  # no two measurements take equally long
     }
 
 
@@ -154,7 +159,7 @@ def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path:
     torch.manual_seed(0)
     settings = SimpleUNetSettings(width=0.1)
     save_model(tmp_path / "model", create("simple_unet", settings), "simple_unet", settings, {"size": SIZE})
-    summary = evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", data, SETTINGS)
+    summary = evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", of(data))
     assert summary["photos"] == 9
     assert {"psnr_own_l", "ssim_own_l", "colorfulness_difference"} <= summary.keys()
     folder = tmp_path / "evaluation"
@@ -167,12 +172,77 @@ def test_a_run_is_evaluated_into_its_folder_twice_the_same(data: Path, tmp_path:
         assert grid.size == (6 + 3 * (SIZE + 6), 26 + 5 * (SIZE + 6))
     before = _tree(folder)
     (folder / "gallery" / "stale.png").write_bytes(b"of an earlier test split")
-    assert evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", data, SETTINGS) == summary
+    assert evaluate_model("simple_unet", tmp_path / "model", tmp_path / "evaluation", of(data)) == summary
     assert _tree(folder) == before
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    settings = UNetSettings(channels=4, depth=1)
+    save_model(tmp_path / "model", create("unet", settings), "unet", settings, {"size": SIZE})
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("workers", ["2", "3"])
+def test_any_number_of_workers_gives_the_same_bytes(
+    data: Path, model: Path, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORIZE_WORKERS", "1")
+    evaluate_model("unet", model, tmp_path / "one", of(data))
+    monkeypatch.setenv("COLORIZE_WORKERS", workers)
+    evaluate_model("unet", model, tmp_path / "several", of(data))
+    assert _tree(tmp_path / "several") == _tree(tmp_path / "one")
+
+
+def test_figures_through_networks_are_named_with_their_digest_or_with_what_they_lack(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    summary = evaluate_model("unet", model, tmp_path / "evaluation", of(data))
+    found = json.loads((tmp_path / "evaluation" / "networks.json").read_text())
+    figure = found["figures"]["random_feature_distance"]
+    assert summary["random_feature_distance"] == figure["value"] > 0
+    assert (figure["photos"], figure["extractor"], len(figure["sha256"])) == (9, "random_features", 64)
+    assert set(found["missing"]) == set(NEEDS)
+    assert "fid" not in summary
+    loader = Loader(data / "lab", "test", 4, 0, shuffle=False)
+    measured = [measure(Trained(model).load(), batch, np.ones((256, 256))) for batch in loader.batches(0)]
+    expected, _ = through_networks(((part.predicted, part.truth) for part in measured), tmp_path / "weights")
+    assert figure["value"] == pytest.approx(expected["random_feature_distance"].value, rel=1e-5)
+
+
+def test_a_single_photo_has_no_distance_between_sets(data: Path, model: Path, tmp_path: Path) -> None:
+    from colorize.data import shards
+    from colorize.data.manifest import read_manifests
+    from colorize.settings.sections import ImageSettings
+
+    splits = read_manifests(data / "raw").select(["dataset", "path", "id"])
+    splits = splits.append_column("split", pa.array(["train"] * 17 + ["test"]))
+    settings = ShardSettings(size=SIZE, row_group=4)
+    shards.build(data / "raw", splits, tmp_path / "lab", settings, ImageSettings(), workers=1)
+    (tmp_path / "statistics.json").write_bytes((data / "statistics.json").read_bytes())
+    summary = evaluate_model("unet", model, tmp_path / "evaluation", of(tmp_path))
+    assert summary["photos"] == 1
+    assert "random_feature_distance" not in summary
+
+
+def test_what_was_measured_before_is_not_taken_for_what_lies_there_now(data: Path, tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        settings = UNetSettings(channels=4, depth=1)
+        save_model(tmp_path / "model", create("unet", settings), "unet", settings, {"size": SIZE})
+        found.append(evaluate_model("unet", tmp_path / "model", tmp_path / "evaluation", of(data))["ab_rmse"])
+    assert found[0] != found[1]
+
+
+def test_a_baseline_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no baseline 'sepia': expected one of grey, mean_color"):
+        Baseline("sepia", Path(), Path()).load()
+
+
 def test_baselines_leave_rows_galleries_and_the_truth(data: Path, tmp_path: Path) -> None:
-    summaries = evaluate_baselines(data / "lab", data / "statistics.json", tmp_path, SETTINGS)
+    summaries = evaluate_baselines(tmp_path, of(data))
     assert tuple(summaries) == baselines.NAMES + baselines.GUIDED
     assert summaries["grey"]["colorfulness"] < 0.5
     assert summaries["mean_color"]["ab_rmse"] < summaries["grey"]["ab_rmse"]
@@ -185,7 +255,7 @@ def test_baselines_leave_rows_galleries_and_the_truth(data: Path, tmp_path: Path
     assert len(names[0]) == 5
     files = _tree(tmp_path)
     assert not [name for name in files if ".tmp" in name]
-    assert evaluate_baselines(data / "lab", data / "statistics.json", tmp_path, SETTINGS) == summaries
+    assert evaluate_baselines(tmp_path, of(data)) == summaries
     assert _tree(tmp_path) == files
 
 
@@ -196,8 +266,8 @@ def test_only_a_guided_colorizer_is_told_true_colours(batch: Batch) -> None:
         told.append(known)
         return Colors(baselines.constant_ab(lightness, (0, 0)))
 
-    evaluate(predict, [batch], np.ones((256, 256)))
-    evaluate(predict, [batch], np.ones((256, 256)), hint_share=0.1)
+    measure(predict, batch, np.ones((256, 256)))
+    measure(predict, batch, np.ones((256, 256)), hint_share=0.1)
     assert told[0] is None
     _, ab = lab_from_code(batch.l, batch.ab)
     known = told[1]

@@ -1,4 +1,4 @@
-"""Figures through networks: what a project has weights for is measured, the rest is named; parts and batches agree."""
+"""Figures through networks: what a project has weights for is measured, the rest is named; batches agree."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_equal_sets_are_equal_through_every_network(project: Path, pairs: tuple[
     assert list(values.values()) == pytest.approx([0] * 5, abs=1e-6)
 
 
-def test_batches_of_any_size_and_merged_parts_give_the_same(project: Path, pairs: tuple[Rgb, Rgb]) -> None:
+def test_batches_of_any_size_give_the_same(project: Path, pairs: tuple[Rgb, Rgb]) -> None:
     def seen(*cuts: slice) -> Networks:
         looking = Networks(project / "weights")
         for cut in cuts:
@@ -118,15 +118,22 @@ def test_batches_of_any_size_and_merged_parts_give_the_same(project: Path, pairs
         return looking
 
     whole, single = seen(slice(0, 7)), seen(*(slice(start, start + 1) for start in range(7)))
-    first, second = seen(slice(0, 4)), seen(slice(4, 7))
-    first.merge(pickle.loads(pickle.dumps(second.tallies)))
-    expected, merged = whole.figures(), first.figures()
-    for other in (single.figures(), merged):
-        for name, figure in expected.items():
-            if other is merged and name in ("kid", "kernel_distance_vgg16"):
-                continue  # blocks end where parts do
-            assert other[name].value == pytest.approx(figure.value, rel=1e-3), name
-            assert other[name].photos == 7
+    for name, figure in whole.figures().items():
+        other = single.figures()[name]
+        assert other.value == pytest.approx(figure.value, rel=1e-3), name
+        assert other.photos == figure.photos == 7
+
+
+def test_what_others_saw_gives_the_same_bits(project: Path, pairs: tuple[Rgb, Rgb]) -> None:
+    cuts = (slice(0, 4), slice(4, 7))
+    whole = Networks(project / "weights")
+    for cut in cuts:
+        whole.update(pairs[0][cut], pairs[1][cut])
+    seen = [Networks(project / "weights").look(pairs[0][cut], pairs[1][cut]) for cut in cuts]
+    gathered = Networks(project / "weights")
+    for values in pickle.loads(pickle.dumps(seen)):
+        gathered.add(values)
+    assert gathered.figures() == whole.figures()
 
 
 def test_agreement_is_the_share_of_photos_with_the_same_top_class(
@@ -148,8 +155,9 @@ def test_agreement_is_the_share_of_photos_with_the_same_top_class(
         torch.stack([torch.tensor(colours[name]).reshape(3, 1, 1).expand(3, 64, 64) for name in names])
         for names in (["red", "red", "green", "green"], ["red", "green", "green", "red"])
     )
-    judge.look(predicted, truth)
-    judge.look(truth[:1], truth[:1])
+    for pair in ((predicted, truth), (truth[:1], truth[:1])):
+        for tally, values in zip(judge.tallies, judge.look(*pair), strict=True):
+            tally.update(*values)
     assert judge.values["class_agreement"]() == pytest.approx(3 / 5)
 
 

@@ -113,7 +113,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder; two models with random weights were evaluated. Tests must not change it."""
     import torch
 
-    from colorize.metrics.evaluation import evaluate_baselines, evaluate_model
+    from colorize.metrics.evaluation import EvaluationData, evaluate_baselines, evaluate_model
     from colorize.models import create, save_model
     from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
     from colorize.settings.sections import EvaluationSettings
@@ -126,7 +126,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     subprocess.run(["git", "-C", str(root), *identity, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     settings = EvaluationSettings(batch_size=4, gallery=6)
-    lab, statistics = root / "data" / "lab", root / "data" / "statistics.json"
+    photos = EvaluationData(root / "data" / "lab", root / "data" / "statistics.json", root / "weights", settings)
     torch.manual_seed(0)
     for name, model, start in (
         ("unet", UNetSettings(channels=4, depth=1), 30.0),
@@ -135,7 +135,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = root / "runs" / f"{name}-0123456789ab"
         save_model(run / "model", create(name, model), name, model, {"size": SIZE})
         _log(run, start)
-        evaluate_model(name, run / "model", run / "evaluation", root / "data", settings)
-    evaluate_baselines(lab, statistics, root / "runs" / "baselines", settings)
+        evaluate_model(name, run / "model", run / "evaluation", photos)
+    evaluate_baselines(root / "runs" / "baselines", photos)
     _decisions(root)
     return root
