@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from colorize.metrics.comparison import interval
+from colorize.metrics.comparison import interval, wins
 from colorize.settings import Settings
 
 ARCHITECTURE: Final = "simple_unet"
@@ -96,6 +96,8 @@ FIGURES: Final = (
     Figure("colorfulness_error", "colourfulness error"),
 )
 
+_RANKED_BY: Final = "ab_error_rebalanced"
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -141,6 +143,28 @@ class Effect:
             return "seeds disagree"
         before, after = (abs(fmean(values) - self.goal) for values in (self.base, self.cured))
         return "better" if after < before else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a network does among all of the ablation, by the rebalanced ab error.
+
+    Attributes:
+        variant: its name.
+        errors: seed by seed, mean over the photos.
+        ranks: seed by seed, 1 for the smallest error; equal ones share the better rank.
+        wins: share of the photos on which it is the best of all, mean over the seeds.
+    """
+
+    variant: str
+    errors: tuple[float, ...]
+    ranks: tuple[int, ...]
+    wins: float
+
+    @property
+    def rank(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.ranks)
 
 
 def variants(cures: Sequence[str] = (), datasets: int = 2) -> list[Variant]:
@@ -217,6 +241,24 @@ def _values(tables: Sequence[pa.Table], column: str) -> NDArray[np.float64]:
     return np.stack([table[column].to_numpy(zero_copy_only=False).astype(np.float64) for table in tables])
 
 
+def standings(measured: Mapping[str, Sequence[pa.Table]]) -> list[Standing]:
+    """All networks, the best first: by mean rank, then by mean error.
+
+    Args:
+        measured: as for `effects`.
+    """
+    errors = {name: _values(tables, _RANKED_BY).mean(axis=1) for name, tables in measured.items()}
+    by_seed = np.stack(list(errors.values()))
+    ranks = 1 + (by_seed[:, None] > by_seed[None]).sum(axis=1)
+    seeds = [dict(zip(measured, tables, strict=True)) for tables in zip(*measured.values(), strict=True)]
+    won = [wins(tables, _RANKED_BY) for tables in seeds]
+    found = [
+        Standing(name, tuple(errors[name].tolist()), tuple(ranks[number].tolist()), fmean(seed[name] for seed in won))
+        for number, name in enumerate(measured)
+    ]
+    return sorted(found, key=lambda standing: (standing.rank, fmean(standing.errors)))
+
+
 def records(found: Sequence[Effect]) -> list[dict[str, Any]]:
     """The effects as plain values that JSON can hold."""
     return [
@@ -247,14 +289,30 @@ def rows_of(found: Sequence[Effect]) -> list[dict[str, str]]:
     return rows
 
 
-def markdown(found: Sequence[Effect], about: str) -> str:
-    """Two tables: which cure moves which figure, and the same with intervals.
+def markdown(found: Sequence[Effect], standing: Sequence[Standing], about: str) -> str:
+    """Three tables: which cure moves which figure, the same with intervals, and how the networks rank.
 
     Args:
         found: the effects.
+        standing: of all networks.
         about: a sentence on what was trained, without a full stop.
     """
-    return "\n\n".join([_overview(found), _explanation(found, about), _table(rows_of(found))]) + "\n"
+    parts = [_overview(found), _explanation(found, about), _table(rows_of(found)), _table(_ranking(standing))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _ranking(standing: Sequence[Standing]) -> list[dict[str, str]]:
+    titles = {variant.name: variant.title for variant in (BASE, *CURES)}
+    return [
+        {
+            "network": titles[one.variant],
+            "rebalanced ab error": _spread(one.errors),
+            "rank by seed": ", ".join(map(str, one.ranks)),
+            "mean rank": f"{one.rank:.1f}",
+            "photos won": f"{100 * one.wins:.0f} %",
+        }
+        for one in standing
+    ]
 
 
 def _overview(found: Sequence[Effect]) -> str:

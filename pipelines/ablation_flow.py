@@ -6,6 +6,7 @@ import contextvars
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
@@ -95,9 +96,18 @@ def ablation_flow(root: str, size: ablation.Size, seeds: int, lab: str, cures: l
     for item, table in zip(chosen, tables, strict=True):
         measured.setdefault(item.variant.name, []).append(table)
     found = ablation.effects(measured)
-    text = ablation.markdown(found, _about(request, chosen[0]))
+    standing = ablation.standings(measured)
+    text = ablation.markdown(found, standing, _about(request, chosen[0]))
     write_bytes(folder / REPORT, text.encode())
-    write_json(folder / FIGURES, {"size": size, "seeds": seeds, "effects": ablation.records(found)})
+    write_json(
+        folder / FIGURES,
+        {
+            "size": size,
+            "seeds": seeds,
+            "effects": ablation.records(found),
+            "standings": [asdict(one) for one in standing],
+        },
+    )
     create_table_artifact(table=ablation.rows_of(found), key="ablation", description="Which cure moves which figure")
     say(text)
     say(f"written to {REPORT} and {FIGURES}")

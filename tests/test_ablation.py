@@ -10,7 +10,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from colorize.ablation import BASE, CURES, FIGURES, Effect, effects, markdown, records, rows_of, settings_of, variants
+from colorize.ablation import (
+    BASE,
+    CURES,
+    FIGURES,
+    Effect,
+    Standing,
+    effects,
+    markdown,
+    records,
+    rows_of,
+    settings_of,
+    standings,
+    variants,
+)
 from colorize.settings import Settings
 from colorize.training.identity import fingerprint
 from pipelines.ablation import Request, items, main, sentence
@@ -194,7 +207,8 @@ def test_the_tables_say_what_moved_and_how_many_comparisons_were_made() -> None:
         Effect("ab", "ab_rmse", 4, 0.0, (3.0, 3.2), (3.1, 3.0), -0.3, 0.2),
         Effect("ab", "false_blue_rate", 4, 0.0, (0.1, 0.1), (0.2, 0.2), 0.05, 0.15),
     ]
-    text = markdown(found, "size small")
+    ranks = [Standing("skips", (2.0, 2.1), (1, 1), 0.75), Standing("published", (3.0, 3.2), (2, 2), 0.25)]
+    text = markdown(found, ranks, "size small")
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert lines[0] == ["", "false blue", "ab RMSE"]
     assert lines[2:5] == [
@@ -205,7 +219,26 @@ def test_the_tables_say_what_moved_and_how_many_comparisons_were_made() -> None:
     assert lines[7] == ["skip connections", "ab RMSE", "3.10", "2.05", "-1.05", "-1.30 … -0.80", "2 of 2", "better"]
     assert "3 comparisons were made, 2 are marked" in text
     assert "(size small)" in text
-    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 2  # two tables, each padded
+    assert lines[-2:] == [
+        ["skip connections", "2.05 (2.00 … 2.10)", "1, 1", "1.0", "75 %"],
+        ["as published", "3.10 (3.00 … 3.20)", "2, 2", "2.0", "25 %"],
+    ]
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 3  # three tables, each padded
+
+
+def test_networks_rank_by_seed_and_win_photos() -> None:
+    measured = {
+        "published": [rows(ab_error_rebalanced=[4, 4, 4, 4]), rows(ab_error_rebalanced=[1, 9, 9, 9])],
+        "skips": [rows(ab_error_rebalanced=[3, 3, 3, 5]), rows(ab_error_rebalanced=[2, 2, 2, 2])],
+        "ab": [rows(ab_error_rebalanced=[4, 4, 4, 4]), rows(ab_error_rebalanced=[8, 8, 8, 8])],
+    }
+    found = standings(measured)
+    assert [one.variant for one in found] == ["skips", "published", "ab"]
+    assert [one.ranks for one in found] == [(1, 1), (2, 2), (2, 3)]
+    # Of eight photos: with the first seed three and half of one are won by others.
+    assert [one.wins for one in found] == pytest.approx([6 / 8, 1.5 / 8, 0.5 / 8])
+    assert found[0].errors == (3.5, 2.0)
+    assert found[1].rank == 2
 
 
 def test_records_hold_all_of_it() -> None:

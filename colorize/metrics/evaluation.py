@@ -185,6 +185,7 @@ class _Evaluation:
         speed = {
             "photos": len(rows),
             "seconds_per_photo": seconds.colorizing / max(1, len(rows)),
+            "all_seconds_per_photo": seconds.all / max(1, len(rows)),
             "share_outside_networks": 1 - (seconds.colorizing + seconds.looking) / (seconds.all or 1.0),
         }
         return table(rows), pictures, through_networks, speed

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from colorize.metrics.comparison import best, compare, interval
+from colorize.metrics.comparison import best, compare, interval, pareto_front, wins
 
 
 def rows(values, ids=None, metric: str = "ab_rmse") -> pa.Table:
@@ -74,3 +74,28 @@ def test_what_cannot_be_compared_is_an_error_that_says_so() -> None:
         compare(rows([1.0]), rows([1.0]), "nice")
     with pytest.raises(ValueError, match="same test split"):
         compare(rows([1.0], ["a"]), rows([1.0], ["b"]), "ab_rmse")
+
+
+def test_a_photo_is_won_by_the_best_and_shared_by_equals() -> None:
+    ids = ["a", "b", "c", "d"]
+    measured = {
+        "first": pa.table({"id": ids, "ab_rmse": [1.0, 5.0, 2.0, None], "psnr": [30.0, 20.0, 25.0, 20.0]}),
+        "second": pa.table({"id": ids[::-1], "ab_rmse": [1.0, 2.0, 4.0, 3.0], "psnr": [10.0, 26.0, 30.0, 20.0]}),
+    }
+    # d has no value in the first, c is shared.
+    assert wins(measured, "ab_rmse") == pytest.approx({"first": 1.5 / 3, "second": 1.5 / 3})
+    assert wins(measured, "psnr") == pytest.approx({"first": 2 / 4, "second": 2 / 4})
+    assert wins({"only": measured["first"]}, "psnr") == {"only": 1.0}
+    assert wins({**measured, "third": pa.table({"id": ["z"], "psnr": [1.0]})}, "psnr") == {
+        "first": 0.0,
+        "second": 0.0,
+        "third": 0.0,
+    }
+
+
+def test_the_front_are_those_that_nothing_beats_in_both() -> None:
+    costs = {"small": 1.0, "wasteful": 3.0, "middle": 2.0, "large": 9.0, "twin": 2.0}
+    errors = {"small": 30.0, "wasteful": 25.0, "middle": 20.0, "large": 10.0, "twin": 20.0}
+    assert pareto_front(costs, errors, "ab_rmse") == {"small", "middle", "twin", "large"}
+    assert pareto_front(costs, errors, "psnr") == {"small"}
+    assert pareto_front({"cheap": 1.0, "dear": 2.0}, {"cheap": 5.0, "dear": 5.0}, "ab_rmse") == {"cheap"}

@@ -21,6 +21,7 @@ from colorize.metrics.comparison import Comparison
 from colorize.report.cards import card_of
 from colorize.report.curves import read_log
 from colorize.report.data_page import OUTCOMES
+from colorize.report.drawings import fronts
 from colorize.report.gather import Report, gather
 from colorize.report.render import render, verdict_of
 
@@ -223,6 +224,37 @@ def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None
     assert "not there yet" not in text.lower()
     # Validation and two losses; hues, borders, frequencies.
     assert text.count('<svg class="chart"') == 6
+
+
+def test_each_photo_is_won_once(report: Report) -> None:
+    shares = {entry.name: entry.summary["wins"] for entry in [*report.models, *report.baselines]}
+    assert len(shares) == 6
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert all("wins" not in entry.summary for entry in report.guided)
+
+
+def test_quality_stands_beside_what_it_costs(report: Report, page: Path) -> None:
+    assert {entry.name for entry in report.models if entry.cost} == {"unet", "simple_unet"}
+    found = fronts(report.models, report.primary)
+    assert list(found) == ["parameters", "operations", "memory", "seconds_per_photo"]
+    best = report.models[0].name
+    assert all(best in names for names in found.values())
+    text = page.read_text()
+    for entry in report.models:
+        assert f">{entry.cost['parameters'] / 1e6:.3g}<" in text
+    for title in (
+        "Rebalanced ab error by parameters",
+        "by operations a photo",
+        "by memory for one photo",
+        "by time a photo",
+    ):
+        assert title in text
+
+
+def test_where_a_cost_is_unknown_there_is_no_front(report: Report) -> None:
+    unknown = [dataclasses.replace(report.models[0], cost={}), *report.models[1:]]
+    assert fronts(unknown, report.primary) == {}
+    assert fronts(report.models[:1], report.primary) == {}
 
 
 def test_decisions_are_shown_the_newest_first_with_figures_and_reasons(report: Report, page: Path) -> None:
