@@ -10,6 +10,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import poly_mmd
 
 #: Photos in a block of the kernel distance: the subset size of Bińkowski et al. and of torchmetrics.
 BLOCK: Final = 1000
@@ -38,8 +40,6 @@ class SetDistance:
         Args:
             num_features: numbers that a photo has.
         """
-        from torchmetrics.image.fid import FrechetInceptionDistance
-
         self.photos = 0
         # Features of all workers come together here, not through torch's process group.
         self._frechet = FrechetInceptionDistance(_Given(num_features), sync_on_compute=False)
@@ -99,6 +99,4 @@ class SetDistance:
 
 
 def _discrepancy(pair: Tensor) -> float:
-    from torchmetrics.image.kid import poly_mmd
-
     return float(poly_mmd(pair[1], pair[0]))

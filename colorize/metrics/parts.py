@@ -2,6 +2,8 @@
 
 A part is one batch of the test split, in the order of the shards. It is always the same photos, and worked on by one
 thread, so nothing that is measured depends on how many processes there are, on this machine or on a cluster.
+
+Importing this module takes seconds. Workers are forked from a process that has done it (`colorize.data.execution`).
 """
 
 from __future__ import annotations

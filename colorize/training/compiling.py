@@ -29,6 +29,9 @@ def compiled(model: nn.Module, l: Tensor, seeds: list[int]) -> nn.Module:  # noq
     """
     if l.device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "clang++")):
         raise ValueError("training.compile is true, but there is no C++ compiler (g++ or clang++); install one")
+    from torch._inductor import config  # takes seconds to import
+
+    config.deterministic = torch.are_deterministic_algorithms_enabled()
     translated: Any = torch.compile(model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     own, its = _gradients(model, model, l, seeds), _gradients(translated, model, l, seeds)

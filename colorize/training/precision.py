@@ -53,14 +53,14 @@ def reproducible(device: torch.device, threads: int | None) -> Iterator[None]:
     The same inputs give the same bits on the CPU, for the same number of threads. On a GPU a few backward passes have
     no deterministic form: there torch warns and goes on.
     """
-    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
-    threads_before = torch.get_num_threads()
+    # As `torch.use_deterministic_algorithms`, which imports the compiler for its sake: seconds of every process.
+    before, threads_before = torch.get_deterministic_debug_mode(), torch.get_num_threads()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.set_num_threads(threads or threads_before)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)
         torch.set_num_threads(threads_before)

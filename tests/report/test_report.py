@@ -222,8 +222,8 @@ def test_every_section_every_model_and_every_metric_is_there(page: Path) -> None
     for word in ("simple_unet", "mean colour", "PSNR, own L", "ΔE2000", "near copies", "truncated", "params.yaml"):
         assert word in text
     assert "not there yet" not in text.lower()
-    # Validation and two losses; hues, borders, frequencies.
-    assert text.count('<svg class="chart"') == 6
+    # Four costs; validation and two losses; hues, borders, frequencies.
+    assert text.count('<svg class="chart"') == 10
 
 
 def test_each_photo_is_won_once(report: Report) -> None:
