@@ -125,7 +125,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     subprocess.run(["git", "-C", str(root), *identity, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-    settings = EvaluationSettings(batch_size=4, gallery=6)
+    settings = EvaluationSettings(batch_size=32, gallery=6)
     photos = EvaluationData(root / "data" / "lab", root / "data" / "statistics.json", root / "weights", settings)
     torch.manual_seed(0)
     for name, model, start in (
