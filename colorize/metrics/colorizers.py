@@ -24,10 +24,14 @@ class Colors:
     Attributes:
         ab: N×2×H×W, CIELAB units.
         lightness: N×1×H×W, 0…100, where it makes its own.
+        scores: N×313×h×w, of the bins in their order, where it classifies colours.
+        draws: two more answers like `ab`, where it draws them at random.
     """
 
     ab: NDArray[np.float32]
     lightness: NDArray[np.float32] | None = None
+    scores: NDArray[np.float32] | None = None
+    draws: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:
     """
     import torch
 
+    from colorize.metrics.predictions import draw
     from colorize.models import Hints
 
     model = model.to(device)
@@ -95,7 +100,12 @@ def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:
         with torch.inference_mode():
             prediction = model.predict(torch.from_numpy(lightness).to(device), hints)
         own = None if prediction.l is None else prediction.l.float().cpu().numpy()
-        return Colors(prediction.ab.float().cpu().numpy(), own)
+        scores = None if prediction.logits is None else prediction.logits.float().cpu().numpy()
+        draws = None
+        if model.variational:
+            names = [hashlib.sha256(photo.tobytes()).hexdigest() for photo in lightness]
+            draws = (draw(model, lightness, names, 0), draw(model, lightness, names, 1))
+        return Colors(prediction.ab.float().cpu().numpy(), own, scores, draws)
 
     return predict
 

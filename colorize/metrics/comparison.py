@@ -10,7 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 #: Metrics of which more is better; of every other one, less is.
-LARGER_IS_BETTER = frozenset({"psnr", "ssim", "psnr_own_l", "ssim_own_l", "auc", "auc_rebalanced", "class_agreement"})
+LARGER_IS_BETTER = frozenset(
+    {"psnr", "ssim", "psnr_own_l", "ssim_own_l", "auc", "auc_rebalanced", "class_agreement", "top_bin_accuracy"}
+)
 
 _CHUNK = 2**20
 

@@ -59,12 +59,12 @@ def diversity(draws: Sequence[Floats]) -> NDArray[np.float64]:
 
 
 def draw(model: Colorization, lightness: NDArray[np.float32], ids: Sequence[str], number: int) -> NDArray[np.float32]:
-    """One draw of a stochastic network's colours; it follows from a photo's id and the draw's number alone.
+    """One draw of a stochastic network's colours; it follows from a photo's name and the draw's number alone.
 
     Args:
-        model: with a latent code, in evaluation mode, on the CPU.
+        model: with a latent code, in evaluation mode.
         lightness: N×1×H×W, 0…100.
-        ids: N ids.
+        ids: N names; equal ones draw the same.
         number: of the draw.
 
     Returns:
@@ -79,6 +79,7 @@ def draw(model: Colorization, lightness: NDArray[np.float32], ids: Sequence[str]
         raise ValueError(f"{type(model).__name__} draws nothing at random: its diversity is 0")
     digests = [hashlib.sha256(f"draw {number}:{identity}".encode()).digest() for identity in ids]
     seeds = [int.from_bytes(digest[:7]) for digest in digests]
+    device = next(model.parameters()).device
     with torch.inference_mode():
-        ab = model.colors(torch.from_numpy(lightness), seeds).ab.float().clamp(-128.0, 127.0)
-    return np.asarray(ab.numpy(), np.float32)
+        ab = model.colors(torch.from_numpy(lightness).to(device), seeds).ab.float().clamp(-128.0, 127.0)
+    return np.asarray(ab.cpu().numpy(), np.float32)

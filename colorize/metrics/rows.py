@@ -23,6 +23,7 @@ from colorize.metrics import quality
 from colorize.metrics.artefacts import of_photo, sharpness_of_l
 from colorize.metrics.colorizers import Predict, true_colors
 from colorize.metrics.error_curve import area_under, error_curve, imagenet_weights
+from colorize.metrics.predictions import diversity, top_bin_accuracy
 
 Rgb = NDArray[np.uint8]
 
@@ -54,6 +55,8 @@ _MEASURES = (
     "psnr_own_l",
     "ssim_own_l",
     "sharpness_own_l",
+    "top_bin_accuracy",
+    "diversity",
 )
 SCHEMA = pa.schema([("id", pa.string()), ("dataset", pa.string()), *((name, pa.float64()) for name in _MEASURES)])
 
@@ -87,6 +90,8 @@ def measure(predict: Predict, batch: Batch, weights: NDArray[np.float64], hint_s
     colors = predict(lightness, true_colors(batch.ids, ab, hint_share)) if hint_share else predict(lightness)
     rows: list[dict[str, object]] = []
     photos = []
+    right = None if colors.scores is None else top_bin_accuracy(colors.scores, ab).tolist()
+    apart = None if colors.draws is None else diversity(colors.draws).tolist()
     for index, (identity, dataset) in enumerate(zip(batch.ids, batch.datasets, strict=True)):
         photo = _Photo(
             _lab(lightness[index], ab[index]),
@@ -94,7 +99,12 @@ def measure(predict: Predict, batch: Batch, weights: NDArray[np.float64], hint_s
             None if colors.lightness is None else _lab(colors.lightness[index], colors.ab[index]),
         )
         code = batch.ab[index, 0], batch.ab[index, 1]
-        rows.append({"id": identity, "dataset": dataset, **_measures(photo, weights[code], _weights_of_codes()[code])})
+        said = {
+            "top_bin_accuracy": None if right is None else right[index],
+            "diversity": None if apart is None else apart[index],
+        }
+        measures = _measures(photo, weights[code], _weights_of_codes()[code])
+        rows.append({"id": identity, "dataset": dataset, **measures, **said})
         photos.append(photo)
     return Measured(rows, np.stack([photo.rgb for photo in photos]), np.stack([photo.true_rgb for photo in photos]))
 

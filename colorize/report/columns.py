@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column of a table: `goal` is "less", "more", "zero", "one", or "truth" where the true photos' value is it."""
+    """A column of a table: `goal` is "less", "more", "zero", "one", "truth" for the true photos' value, "" for none."""
 
     key: str
     title: str
@@ -51,6 +51,10 @@ METRICS = (
     ),
     Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
     Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
+    Metric("top_bin_accuracy", "top bin", "more", 3, "of a classifier: share of places whose first choice is right"),
+    Metric(
+        "diversity", "diversity", "", 2, "of a network that draws: distance in ab of two draws; noise has it too"
+    ),
     *_THROUGH_NETWORKS,
 )
 

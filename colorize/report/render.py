@@ -188,7 +188,9 @@ def _winners(report: Report, metric: Metric) -> set[str]:
         for entry in [*report.models, *report.baselines]
         if metric.key in entry.summary
     }
-    return {name for name, value in values.items() if value == min(values.values())} if len(values) > 1 else set()
+    if not metric.goal or len(values) < 2:
+        return set()
+    return {name for name, value in values.items() if value == min(values.values())}
 
 
 def _badness(metric: Metric, value: float, truth: float) -> float:

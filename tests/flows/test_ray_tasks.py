@@ -218,3 +218,42 @@ def test_ingest_and_shard_write_the_same_bytes(cluster: Any, tmp_path: Path) -> 
     assert parts.count("raw") >= 7
     assert parts.count("lab") >= 7
     assert written["here"] == written["cluster"]
+
+
+def test_an_evaluation_has_the_same_bytes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from colorize.metrics.evaluation import ROWS, SUMMARY, EvaluationData, evaluate_baselines
+    from colorize.settings.sections import EvaluationSettings
+
+    write_data(tmp_path / "data", photos=12)
+    settings = EvaluationSettings(batch_size=4, gallery=2)
+    photos = EvaluationData(tmp_path / "data/lab", tmp_path / "data/statistics.json", tmp_path / "weights", settings)
+    evaluate_baselines(tmp_path / "cluster", photos)
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setenv("COLORIZE_WORKERS", "1")
+    evaluate_baselines(tmp_path / "here", photos)
+    for name in ("grey", "histogram_matching", "color_by_optimization"):
+        for file in (ROWS, SUMMARY):
+            ours, theirs = (tmp_path / where / name / file for where in ("cluster", "here"))
+            assert ours.read_bytes() == theirs.read_bytes()
+
+
+def write_data(folder: Path, photos: int) -> None:
+    """LAB shards of photos of noise, as many to train on as to test, with their statistics."""
+    from colorize.data import statistics
+    from colorize.data.shard_file import Row, write_shard
+    from colorize.data.shard_index import read_entry, write_index
+    from colorize.data.shard_plan import Photo, ShardPlan
+    from colorize.settings.sections import ShardSettings
+    from colorize.storage import write_json
+
+    settings, entries, random = ShardSettings(size=16, row_group=4), [], np.random.default_rng(1)
+    for first, split in ((0, "train"), (photos, "test")):
+        rows = [
+            Row(f"{number:064x}", random.bytes(16 * 16), random.bytes(2 * 16 * 16), 16, 16)
+            for number in range(first, first + photos)
+        ]
+        plan = ShardPlan(split, "noise", 0, tuple(Photo(row.id, row.id) for row in rows), settings)
+        write_shard(folder / "lab" / plan.path, plan, rows)
+        entries.append(read_entry(folder / "lab", plan.path)[0])
+    write_index(folder / "lab", entries, settings)
+    write_json(folder / "statistics.json", statistics.gather(folder / "lab"))

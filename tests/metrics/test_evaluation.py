@@ -18,12 +18,14 @@ from colorize.data.loader import Batch, Loader
 from colorize.metrics import baselines
 from colorize.metrics.baselines import Baseline
 from colorize.metrics.colorizers import Colors, Known, Trained, network, true_colors
+from colorize.metrics.error_curve import nearest_bin
 from colorize.metrics.evaluation import EvaluationData, evaluate_baselines, evaluate_model
 from colorize.metrics.gallery import gallery_ids
 from colorize.metrics.networks import NEEDS, through_networks
 from colorize.metrics.references import read_references
 from colorize.metrics.rows import SCHEMA, evaluate, measure, summarise, table
-from colorize.models import create, save_model
+from colorize.models import create, load_model, save_model
+from colorize.models.registry import settings_of
 from colorize.settings.architectures import SimpleUNetSettings, UNetSettings
 from colorize.settings.sections import EvaluationSettings, ShardSettings
 
@@ -239,6 +241,31 @@ def test_what_was_measured_before_is_not_taken_for_what_lies_there_now(data: Pat
         save_model(tmp_path / "model", create("unet", settings), "unet", settings, {"size": SIZE})
         found.append(evaluate_model("unet", tmp_path / "model", tmp_path / "evaluation", of(data))["ab_rmse"])
     assert found[0] != found[1]
+
+
+def test_classifiers_and_networks_that_draw_have_a_figure_more(data: Path, tmp_path: Path) -> None:
+    found = {}
+    for name, settings in (("eccv16", {"width": 0.0625}), ("unet_vae", {"width": 0.1})):
+        torch.manual_seed(0)
+        values = settings_of(name, settings)
+        save_model(tmp_path / name, create(name, values), name, values, {"size": SIZE})
+        found[name] = evaluate_model(name, tmp_path / name, tmp_path / "evaluation" / name, of(data))
+        again = evaluate_model(name, tmp_path / name, tmp_path / "again" / name, of(data))
+        assert again == found[name]
+    assert 0 <= found["eccv16"]["top_bin_accuracy"] <= 1
+    assert "diversity" not in found["eccv16"]
+    assert found["unet_vae"]["diversity"] > 0
+    assert "top_bin_accuracy" not in found["unet_vae"]
+    loader = Loader(data / "lab", "test", 4, 0, shuffle=False)
+    model, right = load_model(tmp_path / "eccv16"), []
+    for photos in loader.batches(0):
+        lightness, ab = lab_from_code(photos.l, photos.ab)
+        scores = model.predict(torch.from_numpy(lightness)).logits.numpy()
+        right += [
+            (scores[index].argmax(axis=0) == nearest_bin(np.moveaxis(ab[index, :, ::4, ::4], 0, -1))).mean()
+            for index in range(len(ab))
+        ]
+    assert found["eccv16"]["top_bin_accuracy"] == pytest.approx(np.mean(right))
 
 
 def test_a_baseline_that_does_not_exist_is_named() -> None:
