@@ -52,9 +52,7 @@ METRICS = (
     Metric("psnr_own_l", "PSNR, own L", "more", 2, "dB, with the L the network draws itself"),
     Metric("ssim_own_l", "SSIM, own L", "more", 4, "with the L the network draws itself"),
     Metric("top_bin_accuracy", "top bin", "more", 3, "of a classifier: share of places whose first choice is right"),
-    Metric(
-        "diversity", "diversity", "", 2, "of a network that draws: distance in ab of two draws; noise has it too"
-    ),
+    Metric("diversity", "diversity", "", 2, "of a network that draws: distance in ab of two draws; noise has it too"),
     *_THROUGH_NETWORKS,
 )
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
