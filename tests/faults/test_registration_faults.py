@@ -69,6 +69,12 @@ def die_at(root: Path, call: int, told: Connection) -> None:
     told.send(calls)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_fork_server() -> None:
+    """None that an earlier test started: that would not have MLflow imported, which takes each process seconds."""
+    forkserver._forkserver._stop()  # there is no public way
+
+
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose champion is version 1, with a second run that is about to be registered."""
