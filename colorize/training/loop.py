@@ -22,7 +22,7 @@ from torch import Tensor, distributed, nn
 from colorize.data.loader import Batch, Loader
 from colorize.data.prior import histogram_of
 from colorize.models import create, save_model
-from colorize.objectives import TrainingData, Update
+from colorize.objectives import TrainingData
 from colorize.objectives import create as create_objective
 from colorize.objectives.base import CRITIC, MODEL
 from colorize.storage import remove_temporaries, write_json
@@ -31,6 +31,7 @@ from colorize.training.augmentation import augment, pixels_of, shrink
 from colorize.training.averaging import MovingAverage, average_over_workers
 from colorize.training.batches import cut, decode, photo_seed, share_of_loss
 from colorize.training.compiling import compiled
+from colorize.training.gradients import Part, differentiated
 from colorize.training.identity import RunSpecification
 from colorize.training.meters import Meter
 from colorize.training.precision import choose_device, choose_precision, reproducible
@@ -109,14 +110,6 @@ def train(
 
 # Files of a checkpoint beside the networks': the moving average, and the best weights so far.
 _AVERAGE, _BEST = "average", "best"
-
-
-class _Part(NamedTuple):
-    """A part of a worker's photos of a step: the updates it asks for, what its loss is multiplied by, how many."""
-
-    updates: Iterator[Update]
-    share: float
-    photos: int
 
 
 class _Place(NamedTuple):
@@ -284,10 +277,9 @@ class _Worker:
             photos.step, photos.epoch = state.step, epoch
             photos = shrink(augment(photos, settings.crop, settings.lighting), pixels)
             share = share_of_loss(len(part.ids), everyone, self.world_size)
-            parts.append(_Part(self.objective.updates(self.model, photos), share, len(part.ids)))
+            parts.append(Part(self.objective.updates(self.model, photos), share, len(part.ids)))
         figures: dict[str, Tensor] = {}
-        while (update := self._differentiate(parts, figures)) is not None:
-            group, loss = update
+        for group, loss in differentiated(parts, self.trained.optimizers, figures, self._arithmetic, self.model):
             optimizer = self.trained.optimizers[group]
             if group != MODEL and self.world_size > 1:
                 average_over_workers(self.trained.networks[group])
@@ -298,39 +290,11 @@ class _Worker:
                 self.average.update(state.step)
             self._check()
             self.unchecked = (loss + norm, batch.ids)
+        if len(self.objective.terms) == 1:  # it is the loss
+            figures = {name: value for name, value in figures.items() if not name.startswith("loss_")}
         # Where only the critic trains, its loss is all there is.
         figures.setdefault("loss", figures.get(f"{CRITIC}_loss", torch.zeros((), device=self.device)))
         return figures
-
-    def _differentiate(self, parts: list[_Part], figures: dict[str, Tensor]) -> tuple[str, Tensor] | None:
-        """The gradients of the next update, summed over the parts of the batch: its group and loss, None at the end.
-
-        Means over this worker's photos are added to `figures`.
-        """
-        group, name = None, ""
-        everyone = max(1, sum(part.photos for part in parts))
-        for number, (updates, share, photos) in enumerate(parts):
-            with self._apart(number + 1 < len(parts)):
-                with self._arithmetic():
-                    update = next(updates, None)
-                if update is None:
-                    return None
-                if group is None:
-                    group = update.group
-                    self.trained.optimizers[group].zero_grad(set_to_none=True)
-                (update.loss * share).backward()  # type: ignore[no-untyped-call]
-            name = "loss" if group == MODEL else f"{group}_loss"
-            found = {name: update.loss.detach()}
-            if len(self.objective.terms) > 1:
-                found |= {f"loss_{title.replace(' ', '_')}": value for title, value in update.parts.items()}
-            for key, value in found.items():
-                figures[key] = figures.get(key, torch.zeros_like(value)) + value * (photos / everyone)
-        return None if group is None else (group, figures[name])
-
-    def _apart(self, apart: bool) -> AbstractContextManager[object]:
-        """While parts of a step are still to come, workers add up gradients by themselves."""
-        no_sync: Callable[[], AbstractContextManager[object]] | None = getattr(self.model, "no_sync", None)
-        return no_sync() if apart and no_sync is not None else nullcontext()
 
     def _check(self) -> None:
         """Stop if the step before was no number: one step late, so that a GPU is never waited for."""
