@@ -27,7 +27,7 @@ from colorize.metrics import baselines
 from colorize.metrics.baselines import Baseline
 from colorize.metrics.colorizers import Colorizer, Trained
 from colorize.metrics.gallery import GALLERY, gallery_ids, write_pictures, write_png
-from colorize.metrics.rows import summarise, table
+from colorize.metrics.rows import lab_of, summarise, table
 from colorize.progress import track
 from colorize.report.grid import Column, sample_grid
 from colorize.settings.sections import EvaluationSettings
@@ -199,9 +199,7 @@ class _Evaluation:
         for batch in self.loader.batches(epoch=0):
             for index, identity in enumerate(batch.ids):
                 if identity in wanted:
-                    originals[identity] = np.concatenate(lab_from_code(batch.l[index], batch.ab[index])).transpose(
-                        1, 2, 0
-                    )
+                    originals[identity] = lab_of(*lab_from_code(batch.l[index], batch.ab[index]))
         return originals
 
     def _grid(self, name: str, pictures: Mapping[str, NDArray[np.uint8]]) -> Image.Image:

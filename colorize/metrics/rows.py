@@ -94,9 +94,9 @@ def measure(predict: Predict, batch: Batch, weights: NDArray[np.float64], hint_s
     apart = None if colors.draws is None else diversity(colors.draws).tolist()
     for index, (identity, dataset) in enumerate(zip(batch.ids, batch.datasets, strict=True)):
         photo = _Photo(
-            _lab(lightness[index], ab[index]),
-            _lab(lightness[index], colors.ab[index]),
-            None if colors.lightness is None else _lab(colors.lightness[index], colors.ab[index]),
+            lab_of(lightness[index], ab[index]),
+            lab_of(lightness[index], colors.ab[index]),
+            None if colors.lightness is None else lab_of(colors.lightness[index], colors.ab[index]),
         )
         code = batch.ab[index, 0], batch.ab[index, 1]
         said = {
@@ -186,6 +186,6 @@ def _weights_of_codes() -> NDArray[np.float64]:
     return imagenet_weights(np.moveaxis(ab, 0, -1))
 
 
-def _lab(lightness: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1×H×W and 2×H×W to H×W×3."""
+def lab_of(lightness: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """L (1×H×W) and ab (2×H×W) of a photo as H×W×3."""
     return np.ascontiguousarray(np.concatenate([lightness, ab]).transpose(1, 2, 0))
