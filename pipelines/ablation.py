@@ -134,7 +134,7 @@ def _run(request: Request, root: Path) -> None:
     print("starting Prefect", flush=True)
     # Not before: these take seconds to import, and read the environment when they are.
     from pipelines.ablation_flow import ablation_flow
-    from pipelines.ray_session import jobs_address
+    from pipelines.environment import jobs_address
     from pipelines.ray_train import TrainingFailedError
 
     if address := jobs_address(os.environ.get("RAY_ADDRESS")):

@@ -42,3 +42,8 @@ def prepare(root: Path) -> None:
         os.environ["PREFECT_HOME"] = str(home)
         os.environ["PREFECT_MEMO_STORE_PATH"] = str(home / "memo_store.toml")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+
+
+def jobs_address(address: str | None) -> str | None:
+    """RAY_ADDRESS if it takes Ray Jobs, `http://head:8265`; None where this process has a session of its own."""
+    return address if address and address.startswith(("http://", "https://")) else None

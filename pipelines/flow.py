@@ -27,9 +27,10 @@ from colorize.settings import Settings, load_settings
 from colorize.training.log import read_log
 from pipelines import artifacts, follow, promotion, results
 from pipelines.console import keep, say
+from pipelines.environment import jobs_address
 from pipelines.job import submit_job
 from pipelines.plan import Plan, plan
-from pipelines.ray_session import jobs_address, ray_session
+from pipelines.ray_session import ray_session
 from pipelines.ray_train import Training, TrainingFailedError, resources_of, submit
 
 _SECONDS_BETWEEN_LINES = 15.0

@@ -73,11 +73,6 @@ def ray_session() -> Iterator[None]:
             latest.unlink(missing_ok=True)
 
 
-def jobs_address(address: str | None) -> str | None:
-    """RAY_ADDRESS if it takes Ray Jobs, `http://head:8265`; None where this process has a session of its own."""
-    return address if address and address.startswith(("http://", "https://")) else None
-
-
 def nodes() -> list[Node]:
     """The machines of the present session."""
     found = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from colorize.settings import Settings
 from colorize.storage import sha256_file, write_json
 from colorize.training import pretrained
 from colorize.training.log import read_log
+from pipelines.environment import jobs_address
 from pipelines.plan import Plan
 
 METRICS = Path("reports/metrics/models")
@@ -175,8 +177,10 @@ def losses(item: Plan) -> list[dict[str, Any]]:
 def photos_of(settings: Settings, root: Path, data: Path | None = None) -> EvaluationData:
     """What is measured on: `data` of a project, or another; by a cluster only where its nodes see these folders."""
     data = data or root / "data"
-    weights, everywhere = root / pretrained.FOLDER, settings.scaling.storage is None
-    return EvaluationData(data / "lab", data / "statistics.json", weights, settings.evaluation, cluster=everywhere)
+    # Where the address is one for jobs, this process is on no cluster.
+    shared = settings.scaling.storage is None and jobs_address(os.environ.get("RAY_ADDRESS")) is None
+    weights = root / pretrained.FOLDER
+    return EvaluationData(data / "lab", data / "statistics.json", weights, settings.evaluation, cluster=shared)
 
 
 def measurement(photos: EvaluationData) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from colorize.registry import Registry, lock
 from colorize.settings import Settings, load_settings
 from pipelines.console import say
 from pipelines.decide import Choice, choose
+from pipelines.environment import jobs_address
 from pipelines.flow import train_flow
 from pipelines.plan import Plan, plan
-from pipelines.ray_session import jobs_address
 
 _ALL = "all"
 _SECONDS_TO_NOTIFY = 10.0

@@ -101,8 +101,8 @@ def map_ordered(
         WorkerDiedError: a worker process was killed or crashed; on a cluster, after `RAY_RETRIES` further attempts.
         Exception: whatever `function` raised for an item, when that item's turn comes.
     """
-    address = check_ray_address(os.environ.get("RAY_ADDRESS"))
-    on_cluster = cluster and address is not None and address != "local"
+    address = check_ray_address(os.environ.get("RAY_ADDRESS")) if cluster else None
+    on_cluster = address is not None and address != "local"
     if workers is None and not on_cluster:
         workers = worker_count()
     if workers == 1:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from math import sqrt
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,28 @@ def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLORIZE_WORKERS", wrong)
         with pytest.raises(ValueError, match="COLORIZE_WORKERS"):
             worker_count()
+
+
+def test_what_is_to_stay_on_this_machine_asks_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    with pytest.raises(ValueError, match="where Ray takes jobs"):
+        list(map_ordered(sqrt, [4.0, 9.0], 1))
+    assert list(map_ordered(sqrt, [4.0, 9.0], 1, cluster=False)) == [2.0, 3.0]
+    assert list(map_ordered(sqrt, [4.0, 9.0], cluster=False)) == [2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("address", "storage", "cluster"),
+    [(None, None, True), ("auto", None, True), ("auto", "s3://bucket/runs", False), ("http://head:8265", None, False)],
+)
+def test_a_cluster_measures_only_where_this_process_is_on_it_and_its_nodes_see_the_project(
+    address: str | None, storage: str | None, cluster: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from colorize.settings import Settings
+    from pipelines.results import photos_of
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    settings = Settings.model_validate({"datasets": {}, "scaling": {"storage": storage}})
+    assert photos_of(settings, tmp_path).cluster is cluster

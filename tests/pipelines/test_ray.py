@@ -6,8 +6,9 @@ import pytest
 
 from colorize.data.execution import check_ray_address
 from colorize.settings.sections import ScalingSettings
+from pipelines.environment import jobs_address
 from pipelines.gauges import GAUGES, readings
-from pipelines.ray_session import Node, Resources, jobs_address, share
+from pipelines.ray_session import Node, Resources, share
 
 
 @pytest.mark.parametrize(
