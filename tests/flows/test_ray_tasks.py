@@ -221,20 +221,22 @@ def test_ingest_and_shard_write_the_same_bytes(cluster: Any, tmp_path: Path) -> 
 
 
 def test_an_evaluation_has_the_same_bytes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from colorize.metrics.evaluation import ROWS, SUMMARY, EvaluationData, evaluate_baselines
+    from colorize.metrics.evaluation import NETWORKS, ROWS, SUMMARY, EvaluationData, evaluate_model
+    from colorize.models import create, save_model
+    from colorize.models.registry import settings_of
     from colorize.settings.sections import EvaluationSettings
 
     write_data(tmp_path / "data", photos=12)
+    network = settings_of("unet", {"channels": 4, "depth": 1})
+    save_model(tmp_path / "model", create("unet", network), "unet", network, {"size": 16})
     settings = EvaluationSettings(batch_size=4, gallery=2)
     photos = EvaluationData(tmp_path / "data/lab", tmp_path / "data/statistics.json", tmp_path / "weights", settings)
-    evaluate_baselines(tmp_path / "cluster", photos)
+    evaluate_model("unet", tmp_path / "model", tmp_path / "cluster", photos)
     monkeypatch.delenv("RAY_ADDRESS")
     monkeypatch.setenv("COLORIZE_WORKERS", "1")
-    evaluate_baselines(tmp_path / "here", photos)
-    for name in ("grey", "histogram_matching", "color_by_optimization"):
-        for file in (ROWS, SUMMARY):
-            ours, theirs = (tmp_path / where / name / file for where in ("cluster", "here"))
-            assert ours.read_bytes() == theirs.read_bytes()
+    evaluate_model("unet", tmp_path / "model", tmp_path / "here", photos)
+    for file in (ROWS, SUMMARY, NETWORKS):
+        assert (tmp_path / "cluster" / file).read_bytes() == (tmp_path / "here" / file).read_bytes()
 
 
 def write_data(folder: Path, photos: int) -> None:
