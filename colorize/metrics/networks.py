@@ -178,7 +178,7 @@ class Networks:
         """Take in what `look` saw. In the order of the photos it gives the same figures whoever looked."""
         tallies = [tally for judge in self._judges for tally in judge.tallies]
         for tally, values in zip(tallies, seen, strict=True):
-            tally.update(*map(torch.from_numpy, values))
+            tally.update(*map(torch.tensor, values))  # copies: what comes from a cluster cannot be written to
 
     def figures(self) -> dict[str, Figure]:
         """What the photos seen so far amount to.
