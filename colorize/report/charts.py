@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,6 +118,10 @@ def scatter(dots: Sequence[Dot], title: str, *, x_label: str) -> str:
             axes.annotate(
                 dot.label, (dot.x, dot.y), (0, 7), textcoords="offset points", ha="center", size=9, color=colour
             )
+        # Powers of ten may all lie outside: numbers at both ends and in the middle always say where one is.
+        ends = min(dot.x for dot in dots), max(dot.x for dot in dots)
+        ticks = sorted({ends[0], math.sqrt(ends[0] * ends[1]), ends[1]})
+        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axes.minorticks_off()
         return _svg(figure, f"{title}: {', '.join(dot.label for dot in dots)}")
 
