@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,13 +25,14 @@ class Colors:
         ab: N×2×H×W, CIELAB units.
         lightness: N×1×H×W, 0…100, where it makes its own.
         scores: N×313×h×w, of the bins in their order, where it classifies colours.
-        draws: two more answers like `ab`, where it draws them at random.
+        draws: makes two more answers like `ab`, where it draws them at random; asked for later, so that the time which
+            colours take is that of one answer.
     """
 
     ab: NDArray[np.float32]
     lightness: NDArray[np.float32] | None = None
     scores: NDArray[np.float32] | None = None
-    draws: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    draws: Callable[[], list[NDArray[np.float32]]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,12 @@ def network(model: Colorization, device: torch.device | str = "cpu") -> Predict:
             prediction = model.predict(torch.from_numpy(lightness).to(device), hints)
         own = None if prediction.l is None else prediction.l.float().cpu().numpy()
         scores = None if prediction.logits is None else prediction.logits.float().cpu().numpy()
-        draws = None
-        if model.variational:
+
+        def draws() -> list[NDArray[np.float32]]:
             names = [hashlib.sha256(photo.tobytes()).hexdigest() for photo in lightness]
-            draws = (draw(model, lightness, names, 0), draw(model, lightness, names, 1))
-        return Colors(prediction.ab.float().cpu().numpy(), own, scores, draws)
+            return [draw(model, lightness, names, number) for number in (0, 1)]
+
+        return Colors(prediction.ab.float().cpu().numpy(), own, scores, draws if model.variational else None)
 
     return predict
 

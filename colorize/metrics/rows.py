@@ -91,7 +91,7 @@ def measure(predict: Predict, batch: Batch, weights: NDArray[np.float64], hint_s
     rows: list[dict[str, object]] = []
     photos = []
     right = None if colors.scores is None else top_bin_accuracy(colors.scores, ab).tolist()
-    apart = None if colors.draws is None else diversity(colors.draws).tolist()
+    apart = None if colors.draws is None else diversity(colors.draws()).tolist()
     for index, (identity, dataset) in enumerate(zip(batch.ids, batch.datasets, strict=True)):
         photo = _Photo(
             lab_of(lightness[index], ab[index]),
