@@ -24,43 +24,13 @@ from colorize.metrics.evaluation import EvaluationData
 from colorize.settings import load_settings
 from colorize.settings.sections import ScalingSettings
 from colorize.storage import write_bytes, write_json
-from colorize.training.log import read_log
-from pipelines import artifacts, follow, results
+from pipelines import results
 from pipelines.ablation import FIGURES, REPORT, Item, Request, items
-from pipelines.console import keep, say
-from pipelines.flow import StoppedError, lost_controller
+from pipelines.console import say
+from pipelines.plan import Plan
 from pipelines.ray_session import Node, Resources, nodes, ray_session
-from pipelines.ray_train import TrainingFailedError, resources_of, submit
-
-_SECONDS_BETWEEN_LINES = 30.0
-
-
-@task(
-    task_run_name="train {item.title}",
-    retries=1,
-    retry_delay_seconds=5,
-    retry_condition_fn=lost_controller,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def train_one(item: Item, lab: Path, scaling: ScalingSettings, stopped: Event) -> None:
-    """One training on Ray, followed by its logs until it ends or `stopped` is set."""
-    specification, folder = item.plan.specification, item.plan.folder
-    artifact = artifacts.start_progress(f"{item.variant.name}-{item.seed}", item.title)
-    training = submit(specification, str(lab), folder, scaling.storage, scaling)
-    workers, shown = follow.Workers(folder), None
-    while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
-        keep(workers.news())
-        if stopped.is_set():
-            raise StoppedError(f"{item.title}: stopped")
-        state = follow.progress(read_log(folder / "log.jsonl"), specification.training.batch_size)
-        if state is not None and state != shown:
-            shown = state
-            line = follow.sentence(item.title, state, specification.training.epochs)
-            say(line)
-            artifacts.update_progress(artifact, state.percent, line)
-    keep(workers.news())
-    artifacts.update_progress(artifact, 100.0, f"{item.title}: done")
+from pipelines.ray_train import Submitted, TrainingFailedError, resources_of, submit
+from pipelines.training_task import train_one
 
 
 @task(task_run_name="measure {item.title}", cache_policy=NO_CACHE, persist_result=False)
@@ -119,13 +89,16 @@ def _run_all(chosen: Sequence[Item], photos: EvaluationData, scaling: ScalingSet
     stopped, turn = Event(), Lock()
     ended: list[Item] = []
 
+    def submit_here(item: Plan) -> Submitted:
+        return submit(item.specification, str(photos.lab), item.folder, scaling.storage, scaling)
+
     def run(item: Item) -> pa.Table:
         if item.plan.action != "skip":
-            train_one(item, photos.lab, scaling, stopped)
+            train_one(item.title, item.plan, submit_here, stopped)
         with turn:  # it takes all cores
             table = measure(item, photos)
             ended.append(item)
-            say(f"{len(ended)} of {len(chosen)}: {item.title}: trained and measured")
+            say(f"{len(ended)} of {len(chosen)}: {item.title}: measured")
         return table
 
     trains = any(item.plan.action != "skip" for item in chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -24,9 +25,9 @@ _BARS = 40  # characters of the longest bar
 _COLUMNS = ("ab_error_rebalanced", "ab_rmse", "ciede2000_mean", "psnr", "ssim", "colorfulness_error")
 
 
-def start_progress(architecture: str, description: str) -> UUID:
-    """A bar at 0 % for one training."""
-    return cast(UUID, create_progress_artifact(0.0, key=_key(f"progress-{architecture}"), description=description))
+def start_progress(title: str, run: str) -> UUID:
+    """A bar at 0 % for one training, with its run's name until there is more to say."""
+    return cast(UUID, create_progress_artifact(0.0, key=_key(f"progress-{title}"), description=run))
 
 
 def update_progress(artifact: UUID, percent: float, description: str) -> None:
@@ -94,4 +95,5 @@ def link_report(report: Path) -> None:
 
 
 def _key(name: str) -> str:
-    return name.replace("_", "-")
+    """What Prefect takes: small letters, digits and hyphens."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,22 +1,18 @@
 """The Prefect flow `train`: for each architecture a flow run that trains on Ray, measures and registers; then the gate.
 
-The budget of retries, in one place: Ray restarts the workers of a run `scaling.maximum_failures` times; Prefect
-resubmits a run once, under the same name, when Ray lost the process that controls it. Nobody else retries.
+Who retries what: `pipelines.training_task`.
 """
 
 from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
 
-import ray.exceptions
-import ray.train
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
@@ -24,67 +20,14 @@ from colorize.metrics.evaluation import GRID
 from colorize.metrics.rows import SCHEMA
 from colorize.registry import CHAMPION, Registry, Version
 from colorize.settings import Settings, load_settings
-from colorize.training.log import read_log
-from pipelines import artifacts, follow, promotion, results
-from pipelines.console import keep, say
+from pipelines import artifacts, promotion, results
+from pipelines.console import say
 from pipelines.environment import jobs_address
 from pipelines.job import submit_job
 from pipelines.plan import Plan, plan
 from pipelines.ray_session import ray_session
 from pipelines.ray_train import Training, TrainingFailedError, resources_of, submit
-
-_SECONDS_BETWEEN_LINES = 15.0
-
-Submit = Callable[[Plan], Training]
-
-
-class StoppedError(RuntimeError):
-    """The flow was interrupted while this training ran."""
-
-
-def lost_controller(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether Ray itself failed, not what runs on it: then the same run may go on elsewhere."""
-    error = state.result(raise_on_failure=False)
-    lost = ray.exceptions.RayActorError | ray.exceptions.WorkerCrashedError | ray.exceptions.NodeDiedError
-    return isinstance(error, lost | ray.train.ControllerError)
-
-
-@task(
-    task_run_name="train {item.specification.name}",
-    retries=1,
-    retry_delay_seconds=5,
-    retry_condition_fn=lost_controller,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def train_one(item: Plan, submit: Submit, stopped: Event) -> None:
-    """One training on Ray, followed by its logs until it ends or `stopped` is set."""
-    name, architecture = item.specification.name, item.specification.architecture
-    artifact = artifacts.start_progress(architecture, name)
-    training = submit(item)
-    workers, shown = follow.Workers(item.folder), None
-    while not training.ended(_SECONDS_BETWEEN_LINES, stopped):
-        _tell(workers.news())
-        if stopped.is_set():
-            raise StoppedError(f"{name}: stopped")
-        state = follow.progress(read_log(item.folder / "log.jsonl"), item.specification.training.batch_size)
-        if state is not None and state != shown:
-            shown = state
-            line = follow.sentence(architecture, state, item.specification.training.epochs)
-            say(line)
-            artifacts.update_progress(artifact, state.percent, line)
-    _tell(workers.news())
-    artifacts.update_progress(artifact, 100.0, f"{name}: done")
-    say(f"{architecture}: trained")
-
-
-def _tell(lines: Sequence[str]) -> None:
-    """What the rehearsal found is for everybody, what workers write for Prefect."""
-    for line in lines:
-        if line.startswith("rehearsal: "):
-            say(line)
-        else:
-            keep([line])
+from pipelines.training_task import Submit, train_one
 
 
 @task(task_run_name="measure {item.specification.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -112,7 +55,7 @@ class _Shared:
 def architecture_flow(item: Plan, shared: _Shared) -> Version:
     """Train one architecture where that has not been done, measure it and register it."""
     if item.action != "skip":
-        train_one(item, shared.submit, shared.stopped)
+        train_one(item.specification.architecture, item, shared.submit, shared.stopped)
     settings, root = shared.settings, shared.root
     with shared.turn:  # each takes all cores, and writes to the registry
         summary = measure(item, settings, root)

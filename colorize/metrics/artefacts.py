@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from colorize.color import rgb_to_lab
 from colorize.divergence import divergence
 from colorize.metrics.error_curve import bins, nearest_bin
-from colorize.metrics.quality import Floats, Rgb
+from colorize.metrics.quality import Floats, Rgb, ab_distance
 
 #: A hue counts for a pixel from this chroma on, CIELAB units: below it, noise decides.
 COLOURED: Final = 10.0
@@ -79,7 +79,8 @@ def colour_bias(lab: Floats, truth: Floats | None = None) -> Figures:
         the histograms of hue (36 bins, weighted by chroma) and of ab (the 313 bins of Zhang et al. 2016).
     """
     ab = lab[..., 1:].astype(np.float64)
-    blue = _is_blue(ab)
+    colors = _polar(ab)
+    blue = _is_blue(*colors)
     figures: Figures = {
         "mean_a": float(ab[..., 0].mean()),
         "mean_b": float(ab[..., 1].mean()),
@@ -88,7 +89,8 @@ def colour_bias(lab: Floats, truth: Floats | None = None) -> Figures:
     if truth is None:
         return figures
     true_ab = truth[..., 1:].astype(np.float64)
-    true_blue = _is_blue(true_ab)
+    true_colors = _polar(true_ab)
+    true_blue = _is_blue(*true_colors)
     shift = (ab - true_ab).mean(axis=(0, 1))
     others = ~true_blue
     return figures | {
@@ -96,7 +98,7 @@ def colour_bias(lab: Floats, truth: Floats | None = None) -> Figures:
         "shift_b": float(shift[1]),
         "blue_excess": float(blue.mean() - true_blue.mean()),
         "false_blue_rate": float(blue[others].mean()) if others.any() else 0.0,
-        "hue_divergence": divergence(hue_histogram(ab), hue_histogram(true_ab)),
+        "hue_divergence": divergence(_hues(*colors), _hues(*true_colors)),
         "bin_divergence": divergence(_bin_histogram(ab), _bin_histogram(true_ab)),
     }
 
@@ -123,8 +125,8 @@ def border(lab: Floats, truth: Floats | None = None) -> Figures:
     if truth is None:
         return figures
     true_ab = truth[..., 1:].astype(np.float64)
-    error = _distance(lab[..., 1:].astype(np.float64), true_ab)
-    constant = _distance(np.broadcast_to(true_ab.mean(axis=(0, 1)), true_ab.shape), true_ab)
+    error = ab_distance(lab[..., 1:], true_ab)
+    constant = ab_distance(true_ab.mean(axis=(0, 1)), true_ab)
     shift = _shift(lab[..., 0], truth[..., 0])
     return figures | {
         "error_ratio": _ratio(error, ring, ~ring),
@@ -224,19 +226,19 @@ def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
     """
     l, ab, true_ab = (values.astype(np.float64) for values in (truth[..., :1], lab[..., 1:], truth[..., 1:]))  # noqa: E741
     ring, _ = _ring(*ab.shape[:2])
-    constant = np.broadcast_to(true_ab.mean(axis=(0, 1)), true_ab.shape)
-    others = ~_is_blue(true_ab)
+    colors, true_colors = _polar(ab), _polar(true_ab)
+    others = ~_is_blue(*true_colors)
     shift = (ab - true_ab).mean(axis=(0, 1))
     edges, colour_edges, true_edges = _gradient(l), _gradient(ab), _gradient(true_ab)
     sharpness = _quotient(float(np.percentile(colour_edges, 95)), float(np.percentile(true_edges, 95)))
-    error, plain = _distance(ab, true_ab), _distance(constant, true_ab)
+    error, plain = ab_distance(ab, true_ab), ab_distance(true_ab.mean(axis=(0, 1)), true_ab)
     at_border, inside = (float(error[part].mean() / (plain[part].mean() + _ERROR_FLOOR)) for part in (ring, ~ring))
     excess = np.subtract(_peaks(spectrum(ab), PERIODS), _peaks(spectrum(true_ab), PERIODS))
     return {
         "bias_a": float(shift[0]),
         "bias_b": float(shift[1]),
-        "false_blue_rate": float(_is_blue(ab)[others].mean()) if others.any() else 0.0,
-        "hue_divergence": divergence(hue_histogram(ab), hue_histogram(true_ab)),
+        "false_blue_rate": float(_is_blue(*colors)[others].mean()) if others.any() else 0.0,
+        "hue_divergence": divergence(_hues(*colors), _hues(*true_colors)),
         "border_ratio": (at_border + _SHARE_FLOOR) / (inside + _SHARE_FLOOR),
         "sharpness_ab": sharpness,
         "sharpness_error": None if sharpness is None else abs(sharpness - 1.0),
@@ -259,8 +261,16 @@ def sharpness_of_l(lab: Floats, truth: Floats) -> float | None:
 
 def hue_histogram(ab: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of chroma by hue, in 36 bins of 10 degrees."""
-    chroma = np.hypot(ab[..., 0], ab[..., 1])
-    hue = np.degrees(np.arctan2(ab[..., 1], ab[..., 0])) % 360.0
+    return _hues(*_polar(ab))
+
+
+def _polar(ab: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Chroma, and hue from 0 to 360 degrees."""
+    hue = np.degrees(np.arctan2(ab[..., 1], ab[..., 0]))
+    return np.hypot(ab[..., 0], ab[..., 1]), np.where(hue < 0, hue + 360.0, hue)
+
+
+def _hues(chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.float64]:
     numbers = np.minimum((hue / (360 / _HUES)).astype(np.intp), _HUES - 1)
     return np.bincount(numbers.ravel(), chroma.ravel(), minlength=_HUES).astype(np.float64)
 
@@ -269,9 +279,8 @@ def _bin_histogram(ab: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.bincount(nearest_bin(ab).ravel(), minlength=len(bins())).astype(np.float64)
 
 
-def _is_blue(ab: NDArray[np.float64]) -> NDArray[np.bool_]:
-    hue = np.degrees(np.arctan2(ab[..., 1], ab[..., 0])) % 360.0
-    blue: NDArray[np.bool_] = (np.hypot(ab[..., 0], ab[..., 1]) > COLOURED) & (hue >= BLUE[0]) & (hue <= BLUE[1])
+def _is_blue(chroma: NDArray[np.float64], hue: NDArray[np.float64]) -> NDArray[np.bool_]:
+    blue: NDArray[np.bool_] = (chroma > COLOURED) & (hue >= BLUE[0]) & (hue <= BLUE[1])
     return blue
 
 
@@ -283,11 +292,6 @@ def _ring(height: int, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     outer_column = np.zeros(width, np.bool_)
     outer_column[:columns] = outer_column[-columns:] = True
     return outer_row[:, None] | outer_column, outer_row[:, None] & outer_column
-
-
-def _distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    distance: NDArray[np.float64] = np.sqrt(((first - second) ** 2).sum(axis=-1))
-    return distance
 
 
 def _ratio(error: NDArray[np.float64], there: NDArray[np.bool_], elsewhere: NDArray[np.bool_]) -> float:
@@ -320,8 +324,10 @@ def spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Power by frequency, H×W, summed over channels; without the mean, and with the borders faded out (Hann)."""
     height, width = values.shape[:2]
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
-    centred = (values - values.mean(axis=(0, 1))) * window[..., None]
-    power: NDArray[np.float64] = (np.abs(np.fft.fft2(centred, axes=(0, 1))) ** 2).sum(axis=-1)
+    power = np.zeros((height, width))
+    for channel in np.moveaxis(values, -1, 0):
+        amplitude = np.fft.fft2((channel - channel.mean()) * window)
+        power += amplitude.real**2 + amplitude.imag**2
     return power
 
 
@@ -344,9 +350,11 @@ def _quotient(value: float, true: float) -> float | None:
 
 def _gradient(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Strength of the edges, over all channels."""
-    down, right = np.gradient(values, axis=(0, 1))
-    strength: NDArray[np.float64] = np.sqrt((down * down + right * right).sum(axis=-1))
-    return strength
+    squares = np.zeros(values.shape[:2])
+    for channel in np.moveaxis(values, -1, 0):
+        for slope in np.gradient(channel):
+            squares += slope * slope
+    return np.sqrt(squares)
 
 
 def _steepest(values: NDArray[np.float64]) -> float:
@@ -358,30 +366,31 @@ def _alignment(l: NDArray[np.float64], ab: NDArray[np.float64]) -> float:  # noq
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    if first.std() < 1e-9 or second.std() < 1e-9:
+    one, other = ((values - values.mean()).ravel() for values in (first, second))
+    variances = float(one @ one) / one.size, float(other @ other) / other.size
+    if min(variances) < 1e-18:
         return 0.0
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+    return float(one @ other) / one.size / float(np.sqrt(variances[0] * variances[1]))
 
 
 def _peaks(spectrum: NDArray[np.float64], periods: tuple[int, ...]) -> list[float]:
-    """`peak` of each period."""
+    """`peak` of each period; they are divisors of the longest, so its frequencies are those of all."""
     height, width = spectrum.shape
     reach = min(_AROUND, height // 8, width // 8)
     offsets = np.arange(-reach, reach + 1)
     middle = np.maximum(np.abs(offsets)[:, None], np.abs(offsets)) <= 1
     # What rounding leaves of a flat picture is no structure.
     nothing = 1e-12 * spectrum.size**2
-    found = []
-    for period in periods:
-        places = [(row, column) for row in range(period) for column in range(period) if row or column]
-        rows, columns = (
-            np.array([round(place[axis] * side / period) for place in places])[:, None] + offsets
-            for axis, side in ((0, height), (1, width))
-        )
-        around = spectrum[rows[:, :, None] % height, columns[:, None, :] % width]
-        ratios = (around[:, middle].mean(axis=1) + nothing) / (np.median(around[:, ~middle], axis=1) + nothing)
-        found.append(float(np.log10(ratios.mean())))
-    return found
+    longest = max(periods)
+    places = np.array([divmod(place, longest) for place in range(1, longest**2)])
+    rows, columns = (
+        np.array([round(place * side / longest) for place in places[:, axis].tolist()])[:, None] + offsets
+        for axis, side in ((0, height), (1, width))
+    )
+    around = spectrum[rows[:, :, None] % height, columns[:, None, :] % width]
+    ratios = (around[:, middle].mean(axis=1) + nothing) / (np.median(around[:, ~middle], axis=1) + nothing)
+    of_period = [(places % (longest // period) == 0).all(axis=1) for period in periods]
+    return [float(np.log10(ratios[chosen].mean())) for chosen in of_period]
 
 
 def _phases(values: NDArray[np.float64], period: int) -> float:

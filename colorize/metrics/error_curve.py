@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize.bins import ab_bins
-from colorize.metrics.quality import Floats
+from colorize.metrics.quality import Floats, ab_distance
 
 #: Largest threshold, CIELAB units.
 LARGEST: Final = 150
@@ -29,7 +29,7 @@ def error_curve(truth: Floats, prediction: Floats, weights: Floats | None = None
         prediction: the same shape.
         weights: of each pixel, shape without the last axis; None: all count the same.
     """
-    distance = np.sqrt(np.sum((truth.astype(np.float64) - prediction) ** 2, axis=-1)).ravel()
+    distance = ab_distance(truth, prediction).ravel()
     # The first threshold that a distance does not exceed.
     first = np.minimum(np.ceil(distance), LARGEST + 1).astype(np.intp)
     share = None if weights is None else np.asarray(weights, np.float64).ravel()

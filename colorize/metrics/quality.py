@@ -14,6 +14,8 @@ Floats = NDArray[np.float32] | NDArray[np.float64]
 #: What two identical photos score, in dB: the true value is infinite and would make every mean infinite.
 PSNR_OF_IDENTICAL = 100.0
 
+_WINDOW = 7  # pixels, of SSIM
+
 
 def psnr(truth: Rgb, prediction: Rgb) -> float:
     """Peak signal-to-noise ratio in dB over all RGB samples, peak 255. Larger is better.
@@ -36,10 +38,36 @@ def ssim(truth: Rgb, prediction: Rgb) -> float:
         truth: H×W×3, uint8, both sides at least 7.
         prediction: the same shape and type.
     """
-    from skimage.metrics import structural_similarity
+    one, other = (photo.astype(np.int32) for photo in (truth, prediction))
+    count = _WINDOW**2
+    sums = [_window_sums(values) for values in (one, other, one * one, other * other, one * other)]
+    # Whole numbers up to the quotients, all of which fit: nothing is rounded away in small differences of large sums.
+    sum_1, sum_2, square_1, square_2, product = sums
+    of_squares = sum_1 * sum_1 + sum_2 * sum_2
+    of_product = sum_1 * sum_2
+    scale = count * (count - 1)  # of the sample covariance, whose numerator is Σxy - ΣxΣy / count
+    variances = count * (square_1 + square_2) - of_squares
+    covariance = count * product - of_product
+    limits = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    luminance = (2 * of_product / count**2 + limits[0]) / (of_squares / count**2 + limits[0])
+    structure = (2 * covariance / scale + limits[1]) / (variances / scale + limits[1])
+    return float(np.mean(luminance * structure))
 
-    similarity = structural_similarity(truth, prediction, channel_axis=-1, data_range=255, win_size=7)  # type: ignore[no-untyped-call]
-    return float(similarity)
+
+def ab_distance(truth: Floats, prediction: Floats) -> NDArray[np.float64]:
+    """Distance of each pixel's colours in the ab plane, CIELAB units.
+
+    Args:
+        truth: a and b, …×2.
+        prediction: the same shape, or one that is broadcast to it.
+
+    Returns:
+        Shape without the last axis.
+    """
+    difference = truth.astype(np.float64) - prediction
+    a, b = difference[..., 0], difference[..., 1]
+    distance: NDArray[np.float64] = np.sqrt(a * a + b * b)
+    return distance
 
 
 def ab_rmse(truth: Floats, prediction: Floats) -> float:
@@ -62,7 +90,7 @@ def ciede2000(truth: Floats, prediction: Floats) -> tuple[float, float]:
     """
     from skimage.color import deltaE_ciede2000
 
-    difference = deltaE_ciede2000(truth.astype(np.float64), prediction.astype(np.float64))  # type: ignore[no-untyped-call]
+    difference = deltaE_ciede2000(truth, prediction)  # type: ignore[no-untyped-call]
     return float(difference.mean()), float(np.percentile(difference, 95))
 
 
@@ -99,8 +127,17 @@ def ab_error_rebalanced(truth: Floats, prediction: Floats, weights: Floats) -> f
         prediction: the same shape.
         weights: H×W, positive: the weight of each pixel's true colour.
     """
-    distance = np.sqrt(np.sum((truth.astype(np.float64) - prediction) ** 2, axis=-1))
-    return float(np.sum(distance * weights) / np.sum(weights, dtype=np.float64))
+    return float(np.sum(ab_distance(truth, prediction) * weights) / np.sum(weights, dtype=np.float64))
+
+
+def _window_sums(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sums over every window of 7 by 7 that lies inside; of pairs, then of fours, since 7 = 4 + 2 + 1."""
+    for axis in (0, 1):
+        line = np.moveaxis(values, axis, 0)
+        twos = line[:-1] + line[1:]
+        fours = twos[:-2] + twos[2:]
+        values = np.moveaxis(fours[:-3] + twos[4:-1] + line[6:], 0, axis)
+    return values
 
 
 def _opponents(rgb: Rgb) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

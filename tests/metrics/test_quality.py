@@ -54,6 +54,18 @@ def test_the_measures_agree_with_published_definitions(pair) -> None:
     assert quality.ab_rmse(*ab) == pytest.approx(golden["ab_rmse"], abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(7, 7), (7, 30), (33, 16)])
+@pytest.mark.parametrize("contrast", [0, 3, 255])
+def test_ssim_is_that_of_scikit_image(shape: tuple[int, int], contrast: int) -> None:
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(contrast)
+    # Bright and nearly flat is where sums of squares lose their digits in floating point.
+    photos = [255 - rng.integers(0, contrast + 1, (*shape, 3)).astype(np.uint8) for _ in range(2)]
+    peer = structural_similarity(*photos, channel_axis=-1, data_range=255, win_size=7)
+    assert quality.ssim(*photos) == pytest.approx(peer, abs=1e-9)
+
+
 def test_ciede2000_of_sharmas_test_pairs() -> None:
     # Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula: implementation notes, test data", 2005, table 1,
     # pairs 1, 7, 17 and 25: they exercise the hue terms that implementations get wrong.
