@@ -16,6 +16,7 @@ from colorize.color import rgb_to_lab
 from colorize.divergence import divergence
 from colorize.metrics.error_curve import bins, nearest_bin
 from colorize.metrics.quality import Floats, Rgb, ab_distance
+from colorize.metrics.spectra import energies, peaks, phases, spectrum
 
 #: A hue counts for a pixel from this chroma on, CIELAB units: below it, noise decides.
 COLOURED: Final = 10.0
@@ -30,8 +31,6 @@ _HUES = 36  # bins of 10 degrees
 PROFILE = 16  # steps from the border to the middle
 _ERROR_FLOOR = 0.5  # CIELAB units: below what 8 bits a channel can show, so that no error means a ratio of 1
 _SHARE_FLOOR = 0.05  # the same for errors as shares of another
-_HIGH = (0.125, 0.5)  # cycles a pixel
-_AROUND = 6  # bins of the spectrum around a peak that tell what is usual there
 _SMALLEST = 16  # pixels a side
 
 Figures = dict[str, Any]
@@ -154,16 +153,16 @@ def resolution(lab: Floats, truth: Floats | None = None) -> Figures:
     """
     l, ab = lab[..., :1].astype(np.float64), lab[..., 1:].astype(np.float64)  # noqa: E741
     figures: Figures = {
-        "high_share_l": _share(*_energies(l)),
-        "high_share_ab": _share(*_energies(ab)),
+        "high_share_l": _share(*energies(l)),
+        "high_share_ab": _share(*energies(ab)),
         "edge_alignment": _alignment(l, ab),
     }
     if truth is None:
         return figures
     true_l, true_ab = truth[..., :1].astype(np.float64), truth[..., 1:].astype(np.float64)
     return figures | {
-        "high_ratio_l": _quotient(_energies(l)[0], _energies(true_l)[0]),
-        "high_ratio_ab": _quotient(_energies(ab)[0], _energies(true_ab)[0]),
+        "high_ratio_l": _quotient(energies(l)[0], energies(true_l)[0]),
+        "high_ratio_ab": _quotient(energies(ab)[0], energies(true_ab)[0]),
         "gradient_ratio_l": _quotient(_steepest(l), _steepest(true_l)),
         "gradient_ratio_ab": _quotient(_steepest(ab), _steepest(true_ab)),
         "edge_alignment_truth": _alignment(true_l, true_ab),
@@ -186,29 +185,17 @@ def checkerboard(lab: Floats, truth: Floats | None = None) -> Figures:
     """
     ab = lab[..., 1:].astype(np.float64)
     names = [f"peak_{period}" for period in PERIODS]
-    figures: Figures = dict(zip(names, _peaks(spectrum(ab), PERIODS), strict=True))
+    figures: Figures = dict(zip(names, peaks(spectrum(ab), PERIODS), strict=True))
     pattern = ab if truth is None else ab - truth[..., 1:].astype(np.float64)
-    figures |= {f"phase_{period}": _phases(pattern, period) for period in PERIODS}
+    figures |= {f"phase_{period}": phases(pattern, period) for period in PERIODS}
     if truth is not None:
         true_ab = truth[..., 1:].astype(np.float64)
-        true_peaks = _peaks(spectrum(true_ab), PERIODS)
+        true_peaks = peaks(spectrum(true_ab), PERIODS)
         figures |= {
             f"peak_excess_{period}": figures[f"peak_{period}"] - true
             for period, true in zip(PERIODS, true_peaks, strict=True)
         }
     return figures
-
-
-def peak(ab: NDArray[np.float64], period: int) -> float:
-    """Energy at the frequencies of a period over that around them, log10; 0 where there is no structure at all.
-
-    At each frequency the mean within one bin, over the median of what lies around; then the mean over frequencies.
-
-    Args:
-        ab: H×W×channels.
-        period: pixels.
-    """
-    return _peaks(spectrum(ab), (period,))[0]
 
 
 def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
@@ -233,7 +220,7 @@ def of_photo(lab: Floats, truth: Floats) -> dict[str, float | None]:
     sharpness = _quotient(float(np.percentile(colour_edges, 95)), float(np.percentile(true_edges, 95)))
     error, plain = ab_distance(ab, true_ab), ab_distance(true_ab.mean(axis=(0, 1)), true_ab)
     at_border, inside = (float(error[part].mean() / (plain[part].mean() + _ERROR_FLOOR)) for part in (ring, ~ring))
-    excess = np.subtract(_peaks(spectrum(ab), PERIODS), _peaks(spectrum(true_ab), PERIODS))
+    excess = np.subtract(peaks(spectrum(ab), PERIODS), peaks(spectrum(true_ab), PERIODS))
     return {
         "bias_a": float(shift[0]),
         "bias_b": float(shift[1]),
@@ -320,26 +307,6 @@ def _shift(moved: Floats, reference: Floats) -> tuple[float, float]:
     return float(-back[0] + 0.0), float(-back[1] + 0.0)
 
 
-def spectrum(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Power by frequency, H×W, summed over channels; without the mean, and with the borders faded out (Hann)."""
-    height, width = values.shape[:2]
-    window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
-    power = np.zeros((height, width))
-    for channel in np.moveaxis(values, -1, 0):
-        amplitude = np.fft.fft2((channel - channel.mean()) * window)
-        power += amplitude.real**2 + amplitude.imag**2
-    return power
-
-
-def _energies(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Energy at high frequencies, and at all but the mean."""
-    power = spectrum(values)
-    height, width = power.shape
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
-    high = (radius >= _HIGH[0]) & (radius <= _HIGH[1])
-    return float(power[high].sum()), float(power.sum() - power[0, 0])
-
-
 def _share(high: float, everything: float) -> float:
     return high / everything if everything > 0 else 0.0
 
@@ -371,34 +338,3 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     if min(variances) < 1e-18:
         return 0.0
     return float(one @ other) / one.size / float(np.sqrt(variances[0] * variances[1]))
-
-
-def _peaks(spectrum: NDArray[np.float64], periods: tuple[int, ...]) -> list[float]:
-    """`peak` of each period; they are divisors of the longest, so its frequencies are those of all."""
-    height, width = spectrum.shape
-    reach = min(_AROUND, height // 8, width // 8)
-    offsets = np.arange(-reach, reach + 1)
-    middle = np.maximum(np.abs(offsets)[:, None], np.abs(offsets)) <= 1
-    # What rounding leaves of a flat picture is no structure.
-    nothing = 1e-12 * spectrum.size**2
-    longest = max(periods)
-    places = np.array([divmod(place, longest) for place in range(1, longest**2)])
-    rows, columns = (
-        np.array([round(place * side / longest) for place in places[:, axis].tolist()])[:, None] + offsets
-        for axis, side in ((0, height), (1, width))
-    )
-    around = spectrum[rows[:, :, None] % height, columns[:, None, :] % width]
-    ratios = (around[:, middle].mean(axis=1) + nothing) / (np.median(around[:, ~middle], axis=1) + nothing)
-    of_period = [(places % (longest // period) == 0).all(axis=1) for period in periods]
-    return [float(np.log10(ratios[chosen].mean())) for chosen in of_period]
-
-
-def _phases(values: NDArray[np.float64], period: int) -> float:
-    """How much the means of the positions of a period differ, after what changes slowly was taken off."""
-    from scipy.ndimage import uniform_filter  # type: ignore[import-untyped]
-
-    fine = values - uniform_filter(values, size=(period, period, 1), mode="reflect")
-    height, width = (side // period * period for side in values.shape[:2])
-    tiles = fine[:height, :width].reshape(height // period, period, width // period, period, -1)
-    means = tiles.mean(axis=(0, 2))
-    return float(np.sqrt((means.std(axis=(0, 1)) ** 2).sum()))

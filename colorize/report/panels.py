@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from colorize.metrics.artefacts import PROFILE, hue_histogram, profile, spectrum
+from colorize.metrics.artefacts import PROFILE, hue_histogram, profile
+from colorize.metrics.spectra import spectrum
 from colorize.report.pictures import ab_density
 
 Points = list[tuple[float, float]]
