@@ -91,7 +91,7 @@ def ciede2000(truth: Floats, prediction: Floats) -> tuple[float, float]:
     from skimage.color import deltaE_ciede2000
 
     difference = deltaE_ciede2000(truth, prediction)  # type: ignore[no-untyped-call]
-    return float(difference.mean()), float(np.percentile(difference, 95))
+    return float(difference.mean(dtype=np.float64)), float(np.percentile(difference, 95))
 
 
 def colorfulness(rgb: Rgb) -> float:
