@@ -7,6 +7,7 @@ itself puts out. Sources of each measure stand with it.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -337,4 +338,4 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     variances = float(one @ one) / one.size, float(other @ other) / other.size
     if min(variances) < 1e-18:
         return 0.0
-    return float(one @ other) / one.size / float(np.sqrt(variances[0] * variances[1]))
+    return float(one @ other) / one.size / math.sqrt(variances[0] * variances[1])
