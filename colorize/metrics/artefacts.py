@@ -338,4 +338,5 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     variances = float(one @ one) / one.size, float(other @ other) / other.size
     if min(variances) < 1e-18:
         return 0.0
-    return float(one @ other) / one.size / math.sqrt(variances[0] * variances[1])
+    covariance = float(one @ other) / one.size
+    return covariance / math.sqrt(variances[0] * variances[1])
