@@ -334,9 +334,8 @@ def _alignment(l: NDArray[np.float64], ab: NDArray[np.float64]) -> float:  # noq
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    one, other = ((values - values.mean()).ravel() for values in (first, second))
-    variances = float(one @ one) / one.size, float(other @ other) / other.size
+    one, other = (first - first.mean()).ravel(), (second - second.mean()).ravel()
+    variances = float(one @ one) / len(one), float(other @ other) / len(other)
     if min(variances) < 1e-18:
         return 0.0
-    covariance = float(one @ other) / one.size
-    return covariance / math.sqrt(variances[0] * variances[1])
+    return float(one @ other) / len(one) / math.sqrt(variances[0] * variances[1])
