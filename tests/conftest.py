@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,29 @@ def chromium() -> str:
     if found is None:
         pytest.skip("no Chromium found: this test looks at a page")
     return found
+
+
+@pytest.fixture
+def take_for_s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Makes boto3 take an address for S3 with a key of that name, and nothing of the machine's own configuration."""
+
+    def take(address: str, key: str) -> None:
+        from colorize.data.sources import s3
+
+        values = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
+            "COLORIZE_RETRY_SECONDS": "0.0005",
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        others = "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "http_proxy", "HTTP_PROXY"
+        for name in others:
+            monkeypatch.delenv(name, raising=False)
+        s3._make_client.cache_clear()
+
+    return take

@@ -143,18 +143,9 @@ def running_proxy() -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def proxy(running_proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+def proxy(running_proxy: Proxy, take_for_s3: Callable[[str, str], None]) -> Iterator[Proxy]:
     """What boto3 takes for the store."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running_proxy.server_port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "trainer")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("COLORIZE_RETRY_SECONDS", "0.0005")
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    s3._make_client.cache_clear()
+    take_for_s3(f"http://127.0.0.1:{running_proxy.server_port}", "trainer")
     running_proxy.reset(0.0)
     yield running_proxy
     running_proxy.reset(0.0)
