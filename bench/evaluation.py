@@ -8,7 +8,7 @@ it: rows, artefacts, figures through networks that are there without weights, co
 
   seconds      of wall time for all photos, all workers together
   ms a photo   of one thread: in the network, and in all
-  outside      share of the workers' time that was spent in neither the network nor those that look at photos
+  outside      share of the workers' time that was spent neither in the network (one answer or more) nor in others
 
 Figures of a busy machine mean little: nothing else should run.
 """

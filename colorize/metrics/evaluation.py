@@ -186,7 +186,7 @@ class _Evaluation:
             "photos": len(rows),
             "seconds_per_photo": seconds.colorizing / max(1, len(rows)),
             "all_seconds_per_photo": seconds.all / max(1, len(rows)),
-            "share_outside_networks": 1 - (seconds.colorizing + seconds.looking) / (seconds.all or 1.0),
+            "share_outside_networks": 1 - (seconds.colorizing + seconds.beside) / (seconds.all or 1.0),
         }
         return table(rows), pictures, through_networks, speed
 

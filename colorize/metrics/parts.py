@@ -9,7 +9,7 @@ Importing this module takes seconds. Workers are forked from a process that has 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from colorize.data.loader import Loader
 from colorize.data.statistics import load_statistics, rebalancing_weights
-from colorize.metrics.colorizers import Colorizer, Predict
+from colorize.metrics.colorizers import Colorizer, Colors, Known, Predict
 from colorize.metrics.networks import Networks, Seen
 from colorize.metrics.rows import SPLIT, Rgb, measure
 from colorize.training.precision import choose_device, reproducible
@@ -59,19 +59,19 @@ class Seconds:
     """Where the time of measuring goes, of one thread.
 
     Attributes:
-        colorizing: in the colorizer.
-        looking: in the networks that look at photos.
+        colorizing: in the colorizer, one answer a photo.
+        beside: in its further draws, and in the networks that look at photos.
         all: these, reading and measuring.
     """
 
     colorizing: float = 0.0
-    looking: float = 0.0
+    beside: float = 0.0
     all: float = 0.0
 
     def add(self, other: Seconds) -> None:
         """Add another's up."""
         self.colorizing += other.colorizing
-        self.looking += other.looking
+        self.beside += other.beside
         self.all += other.all
 
 
@@ -101,11 +101,17 @@ def measure_part(evaluation: Evaluation, number: int) -> Part:
     """
     with reproducible(choose_device(), threads=1):
         ready = _load(evaluation)
-        begin, colorizing, looking = perf_counter(), _Clock(), _Clock()
+        begin, colorizing, beside = perf_counter(), _Clock(), _Clock()
+        colors_of = colorizing.of(ready.predict)
+
+        def predict(lightness: NDArray[np.float32], known: Known | None = None, /) -> Colors:
+            colors = colors_of(lightness, known)
+            return colors if colors.draws is None else replace(colors, draws=beside.of(colors.draws))
+
         batch = next(ready.loader.batches(epoch=0, start=number))
-        measured = measure(colorizing.of(ready.predict), batch, ready.class_weights, evaluation.hint_share)
-        seen = looking.of(ready.networks.look)(measured.predicted, measured.truth)
-        seconds = Seconds(colorizing.seconds, looking.seconds, perf_counter() - begin)
+        measured = measure(predict, batch, ready.class_weights, evaluation.hint_share)
+        seen = beside.of(ready.networks.look)(measured.predicted, measured.truth)
+        seconds = Seconds(colorizing.seconds, beside.seconds, perf_counter() - begin)
     photos = zip(batch.ids, measured.predicted, strict=True)
     pictures = {identity: rgb for identity, rgb in photos if identity in evaluation.keep}
     return Part(measured.rows, pictures, seen, seconds)
