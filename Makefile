@@ -77,7 +77,7 @@ test-all: $(READY)  ## every test, kill and fault matrices too
 	@python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY)  ## only the second tier
-	@python -m pytest -n 2 --dist loadfile -m slow
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 lock: $(READY)  ## resolve pyproject.toml again, keeping the pins that still fit
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-annotate --quiet -o requirements.lock
