@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Tones of the stylesheet; of more lines than these, some share one.
 TONES: Final = 12
 _WIDTH, _HEIGHT = 5.0, 3.1  # inches of 72 units of the SVG
+_DOT = 5.0  # pixels from the middle of a dot to where a label may begin
 # Matplotlib knows no CSS variables: it draws in stand-ins, which are exchanged in what it wrote.
 _VARIABLES: Final = {
     "#010203": "var(--ink)",
@@ -102,12 +103,14 @@ class Dot:
 def scatter(dots: Sequence[Dot], title: str, *, x_label: str) -> str:
     """An SVG of labelled points over a logarithmic x axis, with a line through those of the front.
 
+    A label for which there is no room is left out, of those of the front last of all: the page's table has all names.
+
     Args:
         dots: at least one.
         title: read out by screen readers, with what the points are.
         x_label: what the horizontal axis counts.
     """
-    with _axes(title, x_label, "") as (figure, axes):
+    with _axes(title, x_label, "", (1.5 * _WIDTH, 1.4 * _HEIGHT)) as (figure, axes):
         axes.set_xscale("log")
         axes.margins(x=0.22, y=0.15)
         front = sorted((dot.x, dot.y) for dot in dots if dot.front)
@@ -115,26 +118,52 @@ def scatter(dots: Sequence[Dot], title: str, *, x_label: str) -> str:
         for dot in dots:
             colour = _COLOURS[f"var(--tone-{dot.tone})"]
             axes.plot([dot.x], [dot.y], marker="o", markersize=6, color=colour if dot.front else "none", mec=colour)
-            axes.annotate(
-                dot.label, (dot.x, dot.y), (0, 7), textcoords="offset points", ha="center", size=9, color=colour
-            )
         # Powers of ten may all lie outside: numbers at both ends and in the middle always say where one is.
         ends = min(dot.x for dot in dots), max(dot.x for dot in dots)
         ticks = sorted({ends[0], math.sqrt(ends[0] * ends[1]), ends[1]})
         axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
         axes.minorticks_off()
+        _label(figure, axes, sorted(dots, key=lambda dot: (not dot.front, dot.x, dot.y)))
         return _svg(figure, f"{title}: {', '.join(dot.label for dot in dots)}")
 
 
+def _label(figure: Figure, axes: Axes, dots: Sequence[Dot]) -> None:
+    """Write the dots' labels above, below or beside them, where nothing else is; first come, first served."""
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()  # only now it is known where everything is
+    places = [axes.transData.transform((dot.x, dot.y)) for dot in dots]
+    taken = [Bbox([place - _DOT, place + _DOT]) for place in places]
+    for dot in dots:
+        for offset, side in (((0, 7), "center"), ((0, -14), "center"), ((8, -3), "left"), ((-8, -3), "right")):
+            label = axes.annotate(
+                dot.label,
+                (dot.x, dot.y),
+                offset,
+                textcoords="offset points",
+                ha=side,
+                size=9,
+                color=_COLOURS[f"var(--tone-{dot.tone})"],
+            )
+            box = label.get_window_extent()
+            inside = figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            label.remove()
+
+
 @contextmanager
-def _axes(title: str, x_label: str, y_label: str) -> Iterator[tuple[Figure, Axes]]:
+def _axes(
+    title: str, x_label: str, y_label: str, size: tuple[float, float] = (_WIDTH, _HEIGHT)
+) -> Iterator[tuple[Figure, Axes]]:
     """An empty chart as all of the page are."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     # Ids inside the SVG follow from the title: the same bytes each time, and no two charts of a page share one.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.family": "sans-serif", "font.size": 10.5}):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         figure.patch.set_visible(False)
         axes.patch.set_visible(False)

@@ -101,7 +101,8 @@ def verdict_of(report: Report) -> Verdict | None:
     figures = f"{comparison.first:.2f} against {comparison.second:.2f} for the {baseline} baseline"
     photos = f"measured on {comparison.photos} test photos"
     if comparison.first_is_better:
-        headline = f"{model} colours best."
+        sure = report.runner_up is None or report.runner_up.first_is_better
+        headline = f"{model} colours best." if sure else f"{model} is ahead, but not for sure."
         sentence = f"Best by {metric}: {figures}, {_difference(comparison)}, {photos}."
     elif comparison.second_is_better:
         headline = f"No model beats the {baseline} baseline."

@@ -19,6 +19,7 @@ import pytest
 from colorize.decisions import PATH, Decision, record
 from colorize.metrics.comparison import Comparison
 from colorize.report.cards import card_of
+from colorize.report.charts import Dot, scatter
 from colorize.report.curves import read_log
 from colorize.report.data_page import OUTCOMES
 from colorize.report.drawings import fronts
@@ -159,6 +160,30 @@ def test_the_verdict_says_what_the_interval_allows(
     )
     assert verdict.headline == headline
     assert words in verdict.sentence.replace("\u00a0", " ")
+
+
+def test_a_model_is_best_only_if_the_next_one_is_worse_for_sure(report: Report) -> None:
+    def headline(low: float, high: float) -> str:
+        better = Comparison("ab_error_rebalanced", 50, 7.0, 10.0, -3.0, -4.0, -2.0)
+        close = Comparison("ab_error_rebalanced", 50, 7.0, 8.0, -1.0, low, high)
+        models = [dataclasses.replace(report.models[0], name=name) for name in ("unet", "eccv16")]
+        verdict = verdict_of(dataclasses.replace(report, models=models, verdict=better, runner_up=close))
+        assert verdict is not None
+        return verdict.headline
+
+    assert headline(-2.0, -0.5) == "unet colours best."
+    assert headline(-2.0, 0.5) == "unet is ahead, but not for sure."
+
+
+def test_labels_of_a_crowd_lie_on_nothing_and_the_fronts_stay() -> None:
+    crowd = [Dot(f"model-{number}", 10.0, 5.0, 1, front=False) for number in range(30)]
+    best, far = Dot("best", 10.0, 5.0, 2, front=True), Dot("far", 1000.0, 6.0, 2, front=False)
+    svg = scatter([*crowd, best, far], "a crowd", x_label="ms")
+    drawn = re.findall(r">(best|far|model-\d+)<", svg)
+    assert {"best", "far"} <= set(drawn)
+    assert len(drawn) <= 5  # four sides of the crowd, and the one that stands alone
+    spread = [Dot(f"model-{number}", 10.0**number, float(number), 1, front=False) for number in range(5)]
+    assert len(re.findall(r">model-\d<", scatter(spread, "apart", x_label="ms"))) == 5
 
 
 def test_only_the_champion_of_the_registry_is_marked(report: Report, tmp_path: Path) -> None:
