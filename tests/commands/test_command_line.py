@@ -51,6 +51,12 @@ def test_a_command_wins_over_a_file_of_that_name(tmp_path: Path) -> None:
     assert "Missing argument" not in as_file.stderr
 
 
+def test_errors_of_the_system_name_the_file_and_no_number(tmp_path: Path) -> None:
+    result = run("compare", "nothing.png", "other.png", folder=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.strip() == "error: other.png: no such file or directory"
+
+
 def test_an_empty_folder_is_no_collection_of_photos(tmp_path: Path) -> None:
     result = run(str(tmp_path), folder=tmp_path)
     assert result.returncode == 1
