@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,15 @@ os.environ.update(
 )
 for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLORIZE_ROOT", "PREFECT_API_URL"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a test sets in the environment ends with it: PREFECT_HOME of one would be another's history of flow runs."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
