@@ -80,7 +80,7 @@ def test_a_generator_is_imported_listed_and_colorizes(project: Path, monkeypatch
     [
         (("import", "eccv61", "w.pth"), "no published network is named 'eccv61'; did you mean 'eccv16'?"),
         (("import", "eccv16", "w.pth"), "w.pth: not the weights of 'eccv16' (82 tensors"),
-        (("import", "eccv16", "none.pth"), "No such file or directory: 'none.pth'"),
+        (("import", "eccv16", "none.pth"), "error: none.pth: no such file or directory"),
         (("import", "eccv16", "x-9b330a0b.pth"), "not with 9b330a0b as published"),
         (("fetch", "pix2pix_unet256"), "no file is published for 'pix2pix_unet256'"),
         (("fetch", "siggraph17", "--variant", "best"), "'siggraph17' has no variant 'best'; there are: release"),
