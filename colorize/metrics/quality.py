@@ -14,7 +14,7 @@ Floats = NDArray[np.float32] | NDArray[np.float64]
 #: What two identical photos score, in dB: the true value is infinite and would make every mean infinite.
 PSNR_OF_IDENTICAL = 100.0
 
-_WINDOW = 7  # pixels, of SSIM
+_WINDOW = 7  # pixels, of SSIM; `_window_sums` adds up so many
 
 
 def psnr(truth: Rgb, prediction: Rgb) -> float:
